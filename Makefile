@@ -1,0 +1,40 @@
+# tfleet. `make` alone prints what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+help: ## What there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: ## A lab fleet on this machine, from different drivers to TensorFlow on every host (SMALL=1: less to build)
+	@deploy/quickstart/up.sh
+
+quickstart-down: ## Stop the lab fleet and free its disk
+	@deploy/quickstart/down.sh
+
+build: ## The three programs, optimised, in target/release
+	@deploy/prepare.sh build
+	cargo build --release --locked -p tfleet -p tfleet-agent -p tfleet-coordinator
+
+test: lint ## Everything: style, licences, unit tests, tests on real engines (as root)
+	@deploy/prepare.sh engines nextest zigbuild
+	@deploy/agent/build-portable.sh
+	cargo build --locked --workspace --bins --lib
+	cargo nextest run --locked --workspace
+
+lint: ## Formatting, clippy, licences
+	@deploy/prepare.sh build deny
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check licenses bans sources
+
+bench: ## Delivery against `docker save | docker load`, side by side (as root, some minutes)
+	@deploy/prepare.sh engines
+	cargo build --release --locked --workspace --bins --lib
+	cargo run --release --locked -p tfleet-tests --bin tfleet-bench
+
+agent-portable: ## The agent for any distribution with glibc 2.17 or newer, in target/portable
+	@deploy/prepare.sh build zigbuild
+	@deploy/agent/build-portable.sh
+
+.PHONY: help quickstart quickstart-down build test lint bench agent-portable
