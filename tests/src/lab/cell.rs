@@ -1,0 +1,257 @@
+//! A cell: the namespaces that everything of one host runs in.
+//!
+//! Its own mount namespace lets each host have its own `/proc/driver`, its own engine root and its own mounts of
+//! container layers; they vanish with its last process, whatever killed it. Its own network namespace is a
+//! [`HostNetwork`]; the builder's cell stays in the machine's.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Pid;
+
+use super::command::run;
+use super::daemon::kill_and_wait;
+use super::error::{LabError, at};
+use super::network::HostNetwork;
+
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// The host's folder. It has the same path inside the engine's root.
+    folder: PathBuf,
+    /// Holds the mount namespace while no process is in it.
+    pin: PathBuf,
+    network: Option<HostNetwork>,
+    /// A Debian tree of another release that the engine runs in; none means this machine's own.
+    tree: Option<PathBuf>,
+    control_group: String,
+}
+
+/// Arguments: the host's folder, the engine's tree or nothing.
+const FURNISH: &str = r#"
+folder=$1 tree=$2
+mkdir -p /run/containerd /run/docker
+mount -t tmpfs tfleet-lab /run/containerd
+mount -t tmpfs tfleet-lab /run/docker
+if [ -d /proc/driver ]; then mount --bind "$folder/proc-driver" /proc/driver; fi
+if [ -n "$tree" ]; then
+    root=$folder/root
+    mkdir -p "$root" "$tree$folder"
+    mount --bind "$tree" "$root"
+    mount --make-private "$root"
+    for part in proc sys dev; do
+        mount --rbind "/$part" "$root/$part"
+        mount --make-rslave "$root/$part"
+    done
+    mount -t tmpfs tfleet-lab "$root/run"
+    mkdir -p "$root/run/containerd" "$root/run/docker"
+    mount --bind "$folder" "$root$folder"
+fi
+"#;
+
+impl Cell {
+    pub fn new(
+        folder: PathBuf,
+        pin: PathBuf,
+        network: Option<HostNetwork>,
+        tree: Option<PathBuf>,
+        control_group: String,
+    ) -> Self {
+        Self {
+            folder,
+            pin,
+            network,
+            tree,
+            control_group,
+        }
+    }
+
+    pub fn control_group(&self) -> &str {
+        &self.control_group
+    }
+
+    pub fn raise(&self) -> Result<(), LabError> {
+        if let Some(network) = &self.network {
+            network.raise()?;
+        }
+        if is_mount_point(&self.pin)? {
+            return Ok(());
+        }
+        fs::write(&self.pin, "").map_err(at("make", &self.pin))?;
+        let mut pin = std::ffi::OsString::from("--mount=");
+        pin.push(&self.pin);
+        let furnished = run(Command::new("unshare")
+            .arg(pin)
+            .args(["--propagation", "private", "sh", "-euc", FURNISH, "furnish"])
+            .arg(&self.folder)
+            .arg(self.tree.as_deref().unwrap_or(Path::new(""))));
+        if furnished.is_err() {
+            self.unpin()?;
+        }
+        furnished.map(drop)
+    }
+
+    /// A command that runs in the cell, with the machine's own files.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.enter();
+        command.arg(program);
+        command
+    }
+
+    /// A command that runs in the cell, with the files of the engine's release.
+    pub fn engine_command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.enter();
+        if self.tree.is_some() {
+            command.arg("chroot").arg(self.folder.join("root"));
+            // Another release's tools are found by its own path, not by this machine's.
+            command.env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            );
+        }
+        command.arg(program);
+        command
+    }
+
+    /// Kills the containers: whatever is in a control group below the cell's.
+    pub fn kill_containers(&self) -> Result<(), LabError> {
+        for group in self.control_groups() {
+            for pid in processes_in(&group) {
+                kill_and_wait(pid, "a container's process")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends everything in the cell and takes it down. What has no process id file is found by its namespaces.
+    pub fn remove(&self) -> Result<(), LabError> {
+        self.kill_containers()?;
+        for pid in self.inhabitants() {
+            kill_and_wait(pid, "a process in the lab's namespaces")?;
+        }
+        self.kill_containers()?;
+        for group in self.control_groups() {
+            remove_tree_of_groups(&group);
+        }
+        self.unpin()?;
+        match &self.network {
+            Some(network) => network.remove(),
+            None => Ok(()),
+        }
+    }
+
+    fn enter(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        let mut pin = std::ffi::OsString::from("--mount=");
+        pin.push(&self.pin);
+        command.arg(pin);
+        if let Some(network) = &self.network {
+            // Not `ip netns exec`: that mounts another /sys, and the engine loses its control groups.
+            let mut net = std::ffi::OsString::from("--net=");
+            net.push(network.path());
+            command.arg(net);
+        }
+        command.arg("--");
+        command
+    }
+
+    fn unpin(&self) -> Result<(), LabError> {
+        while is_mount_point(&self.pin)? {
+            run(Command::new("umount").arg("--lazy").arg(&self.pin))?;
+        }
+        Ok(())
+    }
+
+    fn inhabitants(&self) -> Vec<Pid> {
+        let network = self.network.as_ref().map(HostNetwork::path);
+        let own = [
+            (Some(self.pin.as_path()), "ns/mnt"),
+            (network.as_deref(), "ns/net"),
+        ];
+        let identity = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+        let own: Vec<_> = own
+            .into_iter()
+            .filter_map(|(path, kind)| Some((identity(path?)?, kind)))
+            .collect();
+        processes()
+            .filter(|pid| {
+                own.iter().any(|(wanted, kind)| {
+                    identity(Path::new(&format!("/proc/{pid}/{kind}"))) == Some(*wanted)
+                })
+            })
+            .collect()
+    }
+
+    /// This cell's group in the one hierarchy of version 2, or in each of version 1.
+    fn control_groups(&self) -> Vec<PathBuf> {
+        let base = Path::new("/sys/fs/cgroup");
+        let below = fs::read_dir(base).into_iter().flatten().flatten();
+        std::iter::once(base.to_owned())
+            .chain(below.map(|entry| entry.path()))
+            .map(|hierarchy| hierarchy.join(self.control_group.trim_start_matches('/')))
+            .filter(|group| group.is_dir())
+            .collect()
+    }
+}
+
+/// Makes the folder that holds the pins. A mount namespace can be pinned only on a mount that is private.
+pub fn raise_pin_folder(folder: &Path) -> Result<(), LabError> {
+    if !is_mount_point(folder)? {
+        run(Command::new("mount").arg("--bind").args([folder, folder]))?;
+        run(Command::new("mount").arg("--make-private").arg(folder))?;
+    }
+    Ok(())
+}
+
+pub fn remove_pin_folder(folder: &Path) -> Result<(), LabError> {
+    while is_mount_point(folder)? {
+        run(Command::new("umount").arg("--lazy").arg(folder))?;
+    }
+    Ok(())
+}
+
+/// Whether something is mounted exactly there.
+fn is_mount_point(path: &Path) -> Result<bool, LabError> {
+    let table = Path::new("/proc/self/mountinfo");
+    let text = fs::read_to_string(table).map_err(at("read", table))?;
+    let wanted = path.as_os_str();
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .any(|mount_point| OsStr::new(mount_point) == wanted))
+}
+
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
+fn processes_in(group: &Path) -> Vec<Pid> {
+    let own = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let mut found: Vec<Pid> = own
+        .lines()
+        .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+        .collect();
+    for below in groups_below(group) {
+        found.extend(processes_in(&below));
+    }
+    found
+}
+
+fn groups_below(group: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// An empty group that stays behind does no harm, so a refusal is not an error.
+fn remove_tree_of_groups(group: &Path) {
+    for below in groups_below(group) {
+        remove_tree_of_groups(&below);
+    }
+    let _ = fs::remove_dir(group);
+}

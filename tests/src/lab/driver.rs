@@ -1,0 +1,138 @@
+//! A host's imitated driver: the GPU file, `/proc/driver/nvidia`, the library, `nvidia-smi` and the runtime.
+//!
+//! All of it lies in the host's folder and can be changed while the host works, as a real driver is upgraded under a
+//! running agent.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tfleet_fake_gpu::Machine;
+
+use super::error::{LabError, at};
+use super::model::branch;
+use super::nvml_library::{SymbolSet, hide_symbols};
+use super::programs::Programs;
+
+#[derive(Clone, Debug)]
+pub struct Driver {
+    folder: PathBuf,
+    programs: Programs,
+}
+
+impl Driver {
+    pub fn new(folder: PathBuf, programs: Programs) -> Self {
+        Self { folder, programs }
+    }
+
+    /// What the fakes read.
+    pub fn gpu_file(&self) -> PathBuf {
+        self.folder.join("gpu/gpu.toml")
+    }
+
+    /// The folder with `libnvidia-ml.so.1`.
+    pub fn library_folder(&self) -> PathBuf {
+        self.folder.join("lib")
+    }
+
+    /// The folder with `nvidia-smi` and the `nvidia` runtime.
+    pub fn program_folder(&self) -> PathBuf {
+        self.folder.join("bin")
+    }
+
+    pub fn runtime(&self) -> PathBuf {
+        self.program_folder().join("nvidia-container-runtime")
+    }
+
+    pub fn machine(&self) -> Result<Machine, LabError> {
+        Ok(Machine::read(&self.gpu_file())?)
+    }
+
+    /// Makes the host's folders. A host without a driver has nothing in them.
+    pub fn prepare(&self) -> Result<(), LabError> {
+        for part in ["gpu", "lib", "bin", "proc-driver"] {
+            let folder = self.folder.join(part);
+            fs::create_dir_all(&folder).map_err(at("make", &folder))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the host one with this driver and these GPUs: what runs sees the GPU file and `/proc` change at once, and
+    /// the library at its next start. The library has the symbols that the driver's branch had.
+    pub fn install(&self, machine: &Machine) -> Result<(), LabError> {
+        let symbols = match &machine.driver_version {
+            Some(version) => SymbolSet::of_branch(branch(version)?),
+            None => None,
+        };
+        self.install_programs()?;
+        self.install_library(symbols)?;
+        self.change(machine)
+    }
+
+    /// Changes the GPU file and `/proc` alone, as a reboot into another kernel module or a failing GPU does.
+    pub fn change(&self, machine: &Machine) -> Result<(), LabError> {
+        let nvidia = self.folder.join("proc-driver/nvidia");
+        if nvidia.exists() {
+            fs::remove_dir_all(&nvidia).map_err(at("remove", &nvidia))?;
+        }
+        if let Some(version) = machine.kernel_module_version() {
+            let gpus = nvidia.join("gpus");
+            fs::create_dir_all(&gpus).map_err(at("make", &gpus))?;
+            write(&nvidia.join("version"), &version_text(machine, version))?;
+            for (index, gpu) in machine.gpus.iter().enumerate() {
+                let bus = gpu.pci_bus_id(index).to_lowercase();
+                // NVML writes the domain with eight digits, the kernel with four.
+                let bus = bus.strip_prefix("0000").unwrap_or(&bus);
+                let folder = gpus.join(bus);
+                fs::create_dir_all(&folder).map_err(at("make", &folder))?;
+                let mut text = String::new();
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "Model: \t\t {}", gpu.name);
+                let _ = writeln!(text, "IRQ:   \t\t {}", 11 + index);
+                let _ = writeln!(text, "GPU UUID: \t {}", gpu.uuid(index));
+                let _ = writeln!(text, "Bus Type: \t PCIe");
+                let _ = writeln!(text, "Bus Location: \t {bus}");
+                let _ = writeln!(text, "Device Minor: \t {index}");
+                write(&folder.join("information"), &text)?;
+            }
+        }
+        Ok(machine.write(&self.gpu_file())?)
+    }
+
+    /// Replaces the library by one with these symbols; `None` is everything that the fake exports.
+    pub fn install_library(&self, symbols: Option<SymbolSet>) -> Result<(), LabError> {
+        let library = self.programs.fake_nvml()?;
+        let installed = self.library_folder().join("libnvidia-ml.so.1");
+        match symbols {
+            Some(symbols) => hide_symbols(&library, &symbols.names(), &installed),
+            None => copy(&library, &installed),
+        }
+    }
+
+    fn install_programs(&self) -> Result<(), LabError> {
+        copy(&self.programs.fake_runtime()?, &self.runtime())?;
+        let smi = self.program_folder().join("nvidia-smi");
+        copy(&self.programs.fake_smi()?, &smi)
+    }
+}
+
+/// The two spellings of the first line: the closed module's and the open one's.
+fn version_text(machine: &Machine, version: &str) -> String {
+    let module = if machine.open_kernel_module {
+        format!("NVIDIA UNIX Open Kernel Module for x86_64  {version}  Release Build  (imitated)")
+    } else {
+        format!("NVIDIA UNIX x86_64 Kernel Module  {version}  Thu Jan  1 00:00:00 UTC 1970")
+    };
+    format!("NVRM version: {module}\nGCC version:  imitated by tfleet's lab\n")
+}
+
+/// Copies under another name first: a program that runs cannot be overwritten, but replaced.
+fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
+    let next = to.with_extension("next");
+    fs::copy(from, &next).map_err(at("copy", from))?;
+    fs::rename(&next, to).map_err(at("rename", &next))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), LabError> {
+    fs::write(path, text).map_err(at("write", path))
+}

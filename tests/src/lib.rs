@@ -1,0 +1,3 @@
+//! What the tests of the whole system share: a lab of many hosts on one machine.
+
+pub mod lab;
