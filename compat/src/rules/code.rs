@@ -1,0 +1,168 @@
+//! TensorFlow's own kernels to GPU.
+
+use super::{Finding, KnownGpu, Refusal, Rule};
+use crate::catalog::{Catalog, TensorflowRelease};
+use crate::version::{ComputeCapability, CudaVersion, DriverVersion};
+
+/// What intermediate code (PTX) is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PtxReading {
+    /// Only what the host's driver can compile: one whose own CUDA is at least that of the compiler which wrote it.
+    /// Minor-version compatibility does not cover this (CUDA_ERROR_UNSUPPORTED_PTX_VERSION, 222).
+    Strict,
+    /// All of it, as if the driver could.
+    Lenient,
+}
+
+const BINARY_RULES: &str =
+    "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html";
+
+/// Machine code for X.y runs on X.z with z ≥ y. Intermediate code for X.y can be compiled for any GPU from X.y on, by a
+/// driver that knows it.
+///
+/// # Errors
+/// If no code in the wheel runs on the GPU, or only code that this driver cannot compile.
+pub fn machine_code(
+    catalog: &Catalog,
+    driver: &DriverVersion,
+    gpu: &KnownGpu<'_>,
+    release: &TensorflowRelease,
+    reading: PtxReading,
+) -> Result<Finding, Refusal> {
+    let capability = gpu.capability();
+    let gap = catalog
+        .tensorflow_gaps
+        .rows()
+        .find(|gap| gap.capabilities.contains(&capability));
+    if let Some(gap) = gap.filter(|gap| release.minor <= gap.until) {
+        let remedy = match gap.alternatives.as_slice() {
+            [] => "no official wheel serves it; watch for a TensorFlow newer than the catalog"
+                .to_owned(),
+            alternatives => format!(
+                "no official wheel serves it; build on {}",
+                alternatives.join(" or a ")
+            ),
+        };
+        return Err(Refusal::new(
+            Rule::MachineCode,
+            format!("{gpu}: {}", gap.fact),
+            remedy,
+            &gap.source,
+        ));
+    }
+    if let Some(compiles) = &release.driver_compiles
+        && compiles.capabilities.contains(&capability)
+        && reading == PtxReading::Strict
+    {
+        let fact = format!(
+            "some kernels of TensorFlow {} have no machine code for {gpu}",
+            release.minor
+        );
+        return driver_compiles(catalog, driver, gpu, compiles.cuda, &fact, &release.source);
+    }
+    let machine = release
+        .sass
+        .iter()
+        .filter(|code| runs_on(**code, capability))
+        .max();
+    if let Some(code) = machine {
+        let fact = format!(
+            "TensorFlow {} has machine code {} for {gpu}",
+            release.minor,
+            spelled("sm", *code)
+        );
+        return Ok(Finding::new(Rule::MachineCode, fact, &release.source));
+    }
+    let intermediate = release.ptx.iter().filter(|code| **code <= capability).max();
+    match intermediate {
+        Some(code) => {
+            let fact = format!(
+                "TensorFlow {} has no machine code for {gpu}, only {} of CUDA {}",
+                release.minor,
+                spelled("compute", *code),
+                release.cuda
+            );
+            match reading {
+                PtxReading::Lenient => Ok(Finding::new(Rule::MachineCode, fact, &release.source)),
+                PtxReading::Strict => {
+                    driver_compiles(catalog, driver, gpu, release.cuda, &fact, &release.source)
+                }
+            }
+        }
+        None => Err(no_code(gpu, release)),
+    }
+}
+
+/// Whether the driver can compile what a toolkit of level `cuda` wrote.
+fn driver_compiles(
+    catalog: &Catalog,
+    driver: &DriverVersion,
+    gpu: &KnownGpu<'_>,
+    cuda: CudaVersion,
+    fact: &str,
+    source: &str,
+) -> Result<Finding, Refusal> {
+    let own = catalog
+        .newest_native(driver)
+        .map(|toolkit| toolkit.release.level());
+    if let Some(own) = own.filter(|own| *own >= cuda) {
+        return Ok(Finding::new(
+            Rule::MachineCode,
+            format!("{fact}; driver {driver} (CUDA {own}) compiles it"),
+            source,
+        ));
+    }
+    let own = own.map_or_else(|| "an older CUDA".to_owned(), |own| format!("CUDA {own}"));
+    let reason = format!(
+        "{fact}; driver {driver} ({own}) cannot compile that: it takes a driver of CUDA {cuda}"
+    );
+    let needed = catalog
+        .cuda_releases(cuda)
+        .find_map(|toolkit| toolkit.driver.as_ref());
+    Err(match needed {
+        Some(needed)
+            if gpu
+                .row
+                .last_driver_branch
+                .is_none_or(|last| needed.branch() <= last) =>
+        {
+            let remedy = format!("upgrade the driver to ≥ {needed}, or choose another TensorFlow");
+            Refusal::new(Rule::MachineCode, reason, remedy, BINARY_RULES).needing(needed.clone())
+        }
+        _ => Refusal::new(
+            Rule::MachineCode,
+            reason,
+            "choose another TensorFlow",
+            BINARY_RULES,
+        ),
+    })
+}
+
+fn no_code(gpu: &KnownGpu<'_>, release: &TensorflowRelease) -> Refusal {
+    let listed = release
+        .sass
+        .iter()
+        .map(|code| spelled("sm", *code))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let remedy = if release.sass.iter().all(|code| gpu.capability() < *code) {
+        "choose an older TensorFlow: this one has dropped the GPU"
+    } else {
+        "choose another TensorFlow: this one has no code for the GPU"
+    };
+    let reason = format!(
+        "TensorFlow {} has no code for {gpu}: it has {listed}",
+        release.minor
+    );
+    Refusal::new(Rule::MachineCode, reason, remedy, &release.source)
+}
+
+/// Whether machine code for one compute capability runs on a GPU of another.
+fn runs_on(code: ComputeCapability, gpu: ComputeCapability) -> bool {
+    code.major() == gpu.major() && code.minor() <= gpu.minor()
+}
+
+/// `sm_75`, `compute_90`.
+fn spelled(kind: &str, code: ComputeCapability) -> String {
+    format!("{kind}_{}{}", code.major(), code.minor())
+}

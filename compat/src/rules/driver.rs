@@ -1,0 +1,109 @@
+//! Whether there is a driver that works, and whether it still drives the GPU.
+
+use super::{FROM_HOST, Finding, KnownGpu, Refusal, Rule};
+use crate::host::{DriverHealth, HostFacts};
+use crate::version::DriverVersion;
+
+/// The driver's libraries and its kernel module must be of one version, and the module loaded.
+///
+/// # Errors
+/// If the driver was upgraded without a reboot, or its module is not loaded.
+pub fn driver_health(host: &HostFacts) -> Result<Finding, Refusal> {
+    let library = || {
+        host.driver_version
+            .as_ref()
+            .map_or_else(|| "another version".to_owned(), ToString::to_string)
+    };
+    match &host.driver_health {
+        DriverHealth::Working => Ok(Finding::new(
+            Rule::DriverHealth,
+            "driver library and kernel module agree",
+            FROM_HOST,
+        )),
+        DriverHealth::Mismatch { kernel_module } => {
+            let module = kernel_module
+                .as_ref()
+                .map_or_else(|| "an older version".to_owned(), ToString::to_string);
+            Err(Refusal::new(
+                Rule::DriverHealth,
+                format!(
+                    "the driver's libraries are {}, but the loaded kernel module is {module}",
+                    library()
+                ),
+                "reboot the host (the driver was upgraded and the old module is still loaded)",
+                "https://github.com/NVIDIA/nvidia-docker/issues/584",
+            ))
+        }
+        DriverHealth::NotLoaded => Err(Refusal::new(
+            Rule::DriverHealth,
+            format!(
+                "the driver's libraries are {}, but its kernel module is not loaded",
+                library()
+            ),
+            "load it (modprobe nvidia); if that fails, reinstall the driver for the running kernel",
+            FROM_HOST,
+        )),
+    }
+}
+
+/// An image with CUDA needs a GPU and a driver.
+///
+/// # Errors
+/// If the host lacks either.
+pub fn driver_present(host: &HostFacts) -> Result<&DriverVersion, Refusal> {
+    if host.gpus.is_empty() {
+        return Err(Refusal::new(
+            Rule::DriverPresent,
+            "the host has no NVIDIA GPU",
+            "use the CPU variant; if there is a GPU, see why the driver does not list it (nvidia-smi -L)",
+            FROM_HOST,
+        ));
+    }
+    host.driver_version.as_ref().ok_or_else(|| {
+        Refusal::new(
+            Rule::DriverPresent,
+            "the host has a GPU and no NVIDIA driver",
+            "install the NVIDIA driver, then the NVIDIA container toolkit",
+            FROM_HOST,
+        )
+    })
+}
+
+/// An image for the CPU asks for no driver.
+#[must_use]
+pub fn cpu_only(host: &HostFacts) -> Finding {
+    let fact = match host.gpus.len() {
+        0 => "the host has no NVIDIA GPU that works; the image computes on the CPU".to_owned(),
+        gpus => format!("the image computes on the CPU; the host's GPUs ({gpus}) stay idle"),
+    };
+    Finding::new(Rule::DriverPresent, fact, FROM_HOST)
+}
+
+/// Drivers drop old architectures: R470 is the last branch with Kepler, R580 with Maxwell, Pascal and Volta.
+///
+/// # Errors
+/// If the driver's branch is past the architecture's last.
+pub fn driver_supports_gpu(driver: &DriverVersion, gpu: &KnownGpu<'_>) -> Result<Finding, Refusal> {
+    const MATRIX: &str = "https://docs.nvidia.com/datacenter/tesla/drivers/cuda-toolkit-driver-and-architecture-matrix.html";
+    match gpu.row.last_driver_branch {
+        Some(last) if driver.branch() > last => Err(Refusal::new(
+            Rule::DriverSupportsGpu,
+            format!(
+                "driver {driver} no longer drives {gpu}: R{last} is the last branch for {}",
+                gpu.row.architecture
+            ),
+            format!("install a driver of branch R{last}"),
+            MATRIX,
+        )),
+        Some(last) => Ok(Finding::new(
+            Rule::DriverSupportsGpu,
+            format!("{gpu} is driven up to R{last}; this is {driver}"),
+            MATRIX,
+        )),
+        None => Ok(Finding::new(
+            Rule::DriverSupportsGpu,
+            format!("{gpu} is driven by every current branch"),
+            MATRIX,
+        )),
+    }
+}
