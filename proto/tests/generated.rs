@@ -28,8 +28,10 @@ fn generated_code_is_fresh() {
 }
 
 fn generate(crate_dir: &Path, out: &Path) {
-    let files: Vec<PathBuf> =
-        PROTOS.iter().map(|name| crate_dir.join(format!("tfleet/v1/{name}.proto"))).collect();
+    let files: Vec<PathBuf> = PROTOS
+        .iter()
+        .map(|name| crate_dir.join(format!("tfleet/v1/{name}.proto")))
+        .collect();
     let descriptors = protox::compile(&files, [crate_dir]).expect("the .proto files compile");
     tonic_prost_build::configure()
         .bytes(".tfleet.v1.Chunk.frame_part")
@@ -43,5 +45,6 @@ fn generate(crate_dir: &Path, out: &Path) {
         .compile_fds(descriptors.clone())
         .expect("generation");
     use prost::Message as _;
-    std::fs::write(out.join("descriptor.bin"), descriptors.encode_to_vec()).expect("descriptor set");
+    std::fs::write(out.join("descriptor.bin"), descriptors.encode_to_vec())
+        .expect("descriptor set");
 }
