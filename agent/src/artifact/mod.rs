@@ -1,0 +1,1 @@
+//! Verified delivery of an image into the engine.

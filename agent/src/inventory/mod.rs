@@ -1,0 +1,1 @@
+//! What this host has, and who said so.

@@ -1,0 +1,1 @@
+//! What the agent remembers about its own deeds, so that dying on any line loses nothing.

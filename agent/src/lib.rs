@@ -1,0 +1,16 @@
+//! The agent of tfleet: it runs on each host, reports what the host has, brings images to it and runs containers.
+//!
+//! It dials the coordinator and never listens. Losing the coordinator stops nothing that runs.
+
+pub mod app;
+pub mod artifact;
+pub mod config;
+pub mod engine;
+pub mod identity;
+pub mod inventory;
+pub mod ledger;
+pub mod link;
+pub mod operations;
+pub mod policy;
+pub mod reconcile;
+pub mod steps;

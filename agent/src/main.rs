@@ -1,0 +1,3 @@
+//! The program `tfleet-agent`.
+
+fn main() {}

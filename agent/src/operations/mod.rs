@@ -1,0 +1,1 @@
+//! What an operator does inside a container while watching: commands and logs.

@@ -1,0 +1,1 @@
+//! The host owner's last word.

@@ -1,0 +1,1 @@
+//! From what is and what shall be to the next step; pure.
