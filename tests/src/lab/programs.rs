@@ -53,6 +53,14 @@ impl Programs {
         self.built("tfleet-agent")
     }
 
+    pub fn coordinator(&self) -> Result<PathBuf, LabError> {
+        self.built("tfleet-coordinator")
+    }
+
+    pub fn operator(&self) -> Result<PathBuf, LabError> {
+        self.built("tfleet")
+    }
+
     fn built(&self, name: &str) -> Result<PathBuf, LabError> {
         let path = self.folder.join(name);
         if path.is_file() {

@@ -1,0 +1,153 @@
+//! A whole fleet for one test: a lab, a coordinator as its own process, enrolled agents, and an operator who types.
+//!
+//! Tests use the same door as people: the `tfleet` command and its JSON.
+
+mod coordinator;
+mod operator;
+
+use std::fs;
+use std::ops::Deref;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+pub use coordinator::Coordinator;
+pub use operator::{Answer, Operator};
+
+use crate::lab::{Programs, TestLab};
+
+/// A lab whose hosts are enrolled and connected.
+pub struct TestFleet {
+    // Dropped in this order: the coordinator ends before the network that it listens in.
+    coordinator: Coordinator,
+    operator: Operator,
+    lab: TestLab,
+}
+
+impl TestFleet {
+    /// Starts a coordinator and enrols every host of the lab.
+    pub fn up(lab: TestLab) -> Result<Self> {
+        let fleet = Self::without_agents(lab)?;
+        let names: Vec<String> = fleet
+            .lab
+            .hosts()
+            .iter()
+            .map(|host| host.name().to_owned())
+            .collect();
+        for name in &names {
+            fleet.enrol(name)?;
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        fleet
+            .operator
+            .ok([&["hosts", "wait", "--timeout", "60s"], names.as_slice()].concat())?;
+        Ok(fleet)
+    }
+
+    /// A coordinator, and hosts that have not heard of it.
+    pub fn without_agents(lab: TestLab) -> Result<Self> {
+        let programs = Programs::beside_this_program()?;
+        let builder = lab.builder().ok().map(crate::lab::Engine::endpoint);
+        let coordinator = Coordinator::new(
+            &programs,
+            lab.state(),
+            &lab.address().to_string(),
+            builder.as_deref(),
+        )?;
+        let operator = Operator::new(&programs, coordinator.credentials())?;
+        coordinator.start()?;
+        operator
+            .until_ok(&["fleet"], Duration::from_secs(30))
+            .context("the coordinator does not answer")?;
+        Ok(Self {
+            coordinator,
+            operator,
+            lab,
+        })
+    }
+
+    /// Gives a host its token and starts its agent.
+    pub fn enrol(&self, host: &str) -> Result<()> {
+        let token = self
+            .operator
+            .ok(["token", "create", host, "--output", "text"])?;
+        let host = self.lab.host(host)?;
+        fs::write(host.agent().token_file(), token.stdout)?;
+        host.start_agent(&Programs::beside_this_program()?.agent()?)?;
+        Ok(())
+    }
+
+    pub fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
+    }
+
+    /// Types `tfleet ARGUMENTS`.
+    pub fn tfleet<I, S>(&self, arguments: I) -> Result<Answer>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<str>,
+    {
+        self.operator.type_in(arguments)
+    }
+
+    /// The same, and it must succeed.
+    pub fn ok<I, S>(&self, arguments: I) -> Result<Answer>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<str>,
+    {
+        self.operator.ok(arguments)
+    }
+
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+}
+
+impl Deref for TestFleet {
+    type Target = TestLab;
+
+    fn deref(&self) -> &TestLab {
+        &self.lab
+    }
+}
+
+/// Waits until `level` holds. What it answered last is in the error.
+pub fn eventually<T>(within: Duration, mut level: impl FnMut() -> Result<T>) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        match level() {
+            Ok(value) => return Ok(value),
+            Err(error) if began.elapsed() > within => {
+                return Err(error.context(format!("not so within {within:?}")));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// A tarball of a root file system with a static shell and its tools: an image base that needs no registry.
+pub fn tiny_root(path: &Path, extra: &[(&str, &[u8])]) -> Result<()> {
+    const TOOLS: [&str; 12] = [
+        "sh", "ls", "cat", "sleep", "echo", "touch", "env", "id", "true", "false", "tail", "nc",
+    ];
+    let Ok(busybox) = fs::read("/bin/busybox") else {
+        bail!("/bin/busybox is missing: install the package busybox-static");
+    };
+    let mut tar = tar::Builder::new(fs::File::create(path)?);
+    let mut file = |name: &str, mode: u32, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(mode);
+        tar.append_data(&mut header, name, content)
+    };
+    for name in TOOLS {
+        file(&format!("bin/{name}"), 0o755, &busybox)?;
+    }
+    for (name, content) in extra {
+        file(name, 0o644, content)?;
+    }
+    tar.finish()?;
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! The house rules that a program can check: arrows between modules, file sizes, words that must not appear.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Rows of each crate's picture in ARCHITECTURE.md, lowest first. A module may import from lower rows and itself.
+const ROWS: &[(&str, &[&[&str]])] = &[
+    (
+        "agent",
+        &[
+            &["config"],
+            &["engine", "policy", "ledger", "steps"],
+            &["artifact"],
+            &["identity", "inventory"],
+            &["link", "reconcile", "operations"],
+            &["app", "main"],
+        ],
+    ),
+    (
+        "coordinator",
+        &[
+            &["config"],
+            &["store"],
+            &["artifact", "ca", "listener"],
+            &["rollout", "fleet", "build", "distribute"],
+            &["rpc"],
+            &["app", "main"],
+        ],
+    ),
+    (
+        "cli",
+        &[&["error"], &["client"], &["view"], &["command"], &["main"]],
+    ),
+];
+
+/// Crates that must not be mentioned in a crate's sources: what keeps the pure ones pure.
+const PURE: &[(&str, &[&str])] = &[
+    (
+        "compat/src",
+        &[
+            "tokio",
+            "prost",
+            "std::fs",
+            "std::net",
+            "std::time::SystemTime",
+            "std::time::Instant",
+        ],
+    ),
+    (
+        "proto/src/model",
+        &["tokio", "prost", "tonic", "std::fs", "std::net"],
+    ),
+    (
+        "agent/src/steps",
+        &["tokio", "bollard", "tonic", "std::fs", "Timestamp::now"],
+    ),
+];
+
+#[test]
+fn modules_import_only_from_lower_rows() {
+    let mut wrong = Vec::new();
+    for (krate, rows) in ROWS {
+        let height: BTreeMap<&str, usize> = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(row, modules)| modules.iter().map(move |m| (*m, row)))
+            .collect();
+        let source = root().join(krate).join("src");
+        for file in rust_files(&source) {
+            let module = top_module(&source, &file);
+            let Some(&here) = height.get(module.as_str()) else {
+                if module != "lib" {
+                    wrong.push(format!(
+                        "{}: module `{module}` has no row in the picture",
+                        file.display()
+                    ));
+                }
+                continue;
+            };
+            for imported in imports(&read(&file)) {
+                let Some(&there) = height.get(imported.as_str()) else {
+                    continue;
+                };
+                if imported != module && there >= here {
+                    wrong.push(format!(
+                        "{}: `{module}` imports `{imported}`, which is not below it",
+                        file.display()
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_modules_stay_pure() {
+    let mut wrong = Vec::new();
+    for (folder, banned) in PURE {
+        let folder = root().join(folder);
+        assert!(
+            folder.is_dir(),
+            "{} is gone: correct this test",
+            folder.display()
+        );
+        for file in rust_files(&folder)
+            .into_iter()
+            .filter(|file| !is_test(file))
+        {
+            let text = read(&file);
+            for word in banned.iter().filter(|word| {
+                text.lines()
+                    .any(|line| !is_comment(line) && line.contains(**word))
+            }) {
+                wrong.push(format!("{} uses {word}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_file_is_small_enough_to_hold_in_mind() {
+    let long: Vec<String> = ["agent", "cli", "compat", "coordinator", "proto", "tests"]
+        .iter()
+        .flat_map(|krate| rust_files(&root().join(krate)))
+        .filter(|file| {
+            !file
+                .components()
+                .any(|part| part.as_os_str() == "gen" || part.as_os_str() == "target")
+        })
+        .filter_map(|file| {
+            let lines = read(&file).lines().count();
+            (lines > 420).then(|| format!("{}: {lines} lines", file.display()))
+        })
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn rooms_have_names_that_say_something() {
+    let vague = [
+        "common", "util", "utils", "helper", "helpers", "manager", "misc",
+    ];
+    let found: Vec<String> = ["agent", "cli", "compat", "coordinator", "proto", "tests"]
+        .iter()
+        .flat_map(|krate| rust_files(&root().join(krate)))
+        .filter(|file| {
+            file.iter()
+                .any(|part| vague.contains(&part.to_string_lossy().trim_end_matches(".rs")))
+        })
+        .map(|file| file.display().to_string())
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_path_buf()
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in
+            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        {
+            let path = entry.expect("directory entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn is_test(file: &Path) -> bool {
+    file.iter()
+        .any(|part| part == "tests" || part == "tests.rs")
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}
+
+/// The first folder or file below `src`: the module's row is its.
+fn top_module(source: &Path, file: &Path) -> String {
+    let relative = file.strip_prefix(source).expect("a file below src");
+    let first = relative
+        .iter()
+        .next()
+        .expect("a file name")
+        .to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// Top-level modules named after `crate::`, also in groups such as `use crate::{engine::Engine, ledger}`.
+fn imports(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 1usize;
+            let mut word = String::new();
+            let mut fresh = true;
+            for character in group.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    ',' if depth == 1 => fresh = true,
+                    c if depth == 1 && fresh && (c.is_alphanumeric() || c == '_') => word.push(c),
+                    c if c.is_whitespace() && word.is_empty() => {}
+                    _ if !word.is_empty() => fresh = false,
+                    _ => {}
+                }
+                if !word.is_empty() && (!fresh || depth == 0 || character == ',') {
+                    found.push(std::mem::take(&mut word));
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else {
+            found.push(
+                rest.chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect(),
+            );
+        }
+    }
+    found
+}
+
+#[test]
+fn imports_are_read_from_paths_and_groups() {
+    let text =
+        "use crate::ledger::Ledger;\nuse crate::{\n    engine::{Engine, error},\n    steps,\n};";
+    assert_eq!(imports(text), ["ledger", "engine", "steps"]);
+}
