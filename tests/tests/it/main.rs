@@ -1,1 +1,5 @@
+//! Tests on real engines, with imitated GPUs. They need root, and fail without it.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod lab;
+mod nvml;
