@@ -1,0 +1,249 @@
+//! Images as content-addressed files: chunks of layers, and an index per image.
+//!
+//! `chunks/HEX` holds one chunk (see [`chunk`]), named by the SHA-256 of its uncompressed content; `indexes/HEX` holds
+//! an artifact index, named by its own. A file of either name has that content: it is written under another name,
+//! synced, renamed, and its folder synced before anything refers to it. Equal chunks of different images are one file.
+
+mod archive;
+mod chunk;
+mod entries;
+mod image_config;
+mod layer;
+mod normalise;
+mod rebuild;
+mod secrets;
+mod unpack;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tfleet_proto::model::artifact::{ArtifactIndex, ArtifactIndexError, Chunk};
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::failure::Failure;
+
+pub use archive::{ArchiveError, Origin, Received, receive};
+pub use entries::{Entries, Kind, Node, TarError};
+pub use normalise::FIXED_TIME_SECONDS;
+pub use rebuild::{RebuildError, rebuild};
+pub use secrets::{Secret, Secrets};
+
+/// What stands in the name of a file that is not whole yet.
+const UNFINISHED: &str = ".part";
+
+/// The store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    root: Arc<Path>,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot {operation} {path}")]
+    Io {
+        operation: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the stored index {digest} is damaged")]
+    Index {
+        digest: Digest,
+        #[source]
+        source: ArtifactIndexError,
+    },
+    #[error("the stored index {digest} does not have its digest")]
+    IndexDigest { digest: Digest },
+    #[error("the stored chunk {digest} is damaged: {what}")]
+    Chunk { digest: Digest, what: &'static str },
+}
+
+impl StoreError {
+    fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, path: path.to_owned(), source }
+    }
+
+    /// What the operator is told.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::StorageFull => Failure::new(
+                "disk-full",
+                format!("the coordinator's disk is full: {} could not be written", path.display()),
+            )
+            .with_remedy("free some space on the coordinator's data_dir and build again; what was stored is kept"),
+            Self::Io { source, .. } => Failure::new("store-failed", format!("{self}: {source}")),
+            Self::Index { .. } | Self::IndexDigest { .. } | Self::Chunk { .. } => {
+                Failure::new("artifact-damaged", self.to_string())
+                    .with_remedy("check the coordinator's disk, remove the named file, and build the release again")
+            }
+        }
+    }
+}
+
+impl Artifacts {
+    /// Opens the store below `root`, creates its folders, and removes what a crash left unfinished.
+    ///
+    /// # Errors
+    /// If the folders cannot be made or read.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Self { root: root.into() };
+        for folder in [store.chunks_folder(), store.indexes_folder()] {
+            fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+            for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
+                let path = entry.map_err(StoreError::io("read", &folder))?.path();
+                if path.extension().is_some_and(|extension| extension == &UNFINISHED[1..]) {
+                    fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+                }
+            }
+        }
+        Ok(store)
+    }
+
+    /// The index of that digest, or none if there is no such artifact.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
+    pub fn index(&self, digest: &Digest) -> Result<Option<ArtifactIndex>, StoreError> {
+        let Some(text) = self.index_text(digest)? else { return Ok(None) };
+        ArtifactIndex::from_canonical_json(&text)
+            .map(Some)
+            .map_err(|source| StoreError::Index { digest: *digest, source })
+    }
+
+    /// The same in its canonical form.
+    ///
+    /// # Errors
+    /// If it cannot be read or does not have its digest.
+    pub fn index_text(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.indexes_folder().join(digest.hex());
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        };
+        if Digest::of(&text) == *digest {
+            Ok(Some(text))
+        } else {
+            Err(StoreError::IndexDigest { digest: *digest })
+        }
+    }
+
+    /// Makes an artifact of chunks that are all stored. From here on it exists.
+    ///
+    /// # Errors
+    /// If it cannot be written durably.
+    pub fn store_index(&self, index: &ArtifactIndex) -> Result<Digest, StoreError> {
+        let digest = index.digest();
+        sync_folder(&self.chunks_folder())?;
+        let folder = self.indexes_folder();
+        let path = folder.join(digest.hex());
+        if !path.try_exists().map_err(StoreError::io("look for", &path))? {
+            write_whole(&path, &[&index.canonical_json()])?;
+        }
+        sync_folder(&folder)?;
+        Ok(digest)
+    }
+
+    /// The verified zstd frame of a stored chunk.
+    ///
+    /// # Errors
+    /// [`StoreError::Chunk`] if the file does not hold what it was written with.
+    pub fn read_frame(&self, chunk: &Chunk) -> Result<Vec<u8>, StoreError> {
+        chunk::read(&self.chunks_folder(), chunk)
+    }
+
+    /// Removes chunks that no index refers to. Call only while nothing is being stored.
+    ///
+    /// # Errors
+    /// If an index cannot be read (then nothing is removed), or a file cannot be removed.
+    pub fn sweep(&self) -> Result<u64, StoreError> {
+        let mut wanted = std::collections::HashSet::new();
+        let folder = self.indexes_folder();
+        for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
+            let entry = entry.map_err(StoreError::io("read", &folder))?;
+            let Ok(digest) = Digest::from_hex(&entry.file_name().to_string_lossy()) else { continue };
+            if let Some(index) = self.index(&digest)? {
+                wanted.extend(index.layers.iter().flat_map(|layer| &layer.chunks).map(|chunk| chunk.digest.hex()));
+            }
+        }
+        let mut freed_bytes = 0;
+        let folder = self.chunks_folder();
+        for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
+            let entry = entry.map_err(StoreError::io("read", &folder))?;
+            if !wanted.contains(entry.file_name().to_string_lossy().as_ref()) {
+                freed_bytes += entry.metadata().map_err(StoreError::io("read", &entry.path()))?.len();
+                fs::remove_file(entry.path()).map_err(StoreError::io("remove", &entry.path()))?;
+            }
+        }
+        Ok(freed_bytes)
+    }
+
+    /// Bytes that chunks and indexes occupy.
+    ///
+    /// # Errors
+    /// If the folders cannot be read.
+    pub fn stored_bytes(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for folder in [self.chunks_folder(), self.indexes_folder()] {
+            for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
+                let entry = entry.map_err(StoreError::io("read", &folder))?;
+                bytes += entry.metadata().map_err(StoreError::io("read", &entry.path()))?.len();
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes free on the store's disk.
+    ///
+    /// # Errors
+    /// If the file system does not say.
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        free_bytes(&self.root)
+    }
+
+    fn chunks_folder(&self) -> PathBuf {
+        self.root.join("chunks")
+    }
+
+    fn indexes_folder(&self) -> PathBuf {
+        self.root.join("indexes")
+    }
+}
+
+/// Bytes that may still be written to the disk that holds `path`.
+///
+/// # Errors
+/// If the file system does not say.
+pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
+    let stat = rustix::fs::statvfs(path).map_err(|error| StoreError::io("ask for free space at", path)(error.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Writes a file so that its name never stands for less than all of it; the caller syncs the folder.
+fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), StoreError> {
+    // Two threads may store equal content at once: each under its own name, and either rename is right.
+    static SERIAL: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let serial = SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let unfinished = path.with_extension(format!("{serial}{UNFINISHED}"));
+    let written = File::create(&unfinished).and_then(|mut file| {
+        for part in parts {
+            file.write_all(part)?;
+        }
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        // What was written takes the very space that may be lacking; the first error is the one to tell.
+        let _ = fs::remove_file(&unfinished);
+        return Err(StoreError::io("write", path)(error));
+    }
+    fs::rename(&unfinished, path).map_err(StoreError::io("rename to", path))
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io("sync", folder))
+}
+
+#[cfg(test)]
+mod tests;
