@@ -4,6 +4,7 @@
 //! that were checked once. [`convert`] is the only way from one to the other, and [`channel`] is how a client reaches
 //! a coordinator.
 
+pub mod channel;
 pub mod convert;
 pub mod model;
 

@@ -2,6 +2,11 @@
 //!
 //! `TFLEET_REGENERATE=1 cargo test -p tfleet-proto --test generated` writes it anew.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot do its work shall fail"
+)]
+
 use std::path::{Path, PathBuf};
 
 const PROTOS: [&str; 5] = ["types", "enrollment", "session", "artifacts", "operator"];
