@@ -8,6 +8,7 @@ mod cpu;
 mod cuda;
 mod cudnn;
 mod driver;
+mod forward;
 mod gpu;
 
 use std::fmt;
@@ -16,11 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::version::DriverVersion;
 
-pub use code::{PtxReading, machine_code};
+pub use code::{PtxReading, known_gap, machine_code};
 pub use cpu::{architecture, cpu_features};
 pub use cuda::{cuda_supports_gpu, driver_runs_cuda};
 pub use cudnn::cudnn_supports_gpu;
-pub use driver::{cpu_only, driver_health, driver_present, driver_supports_gpu};
+pub use driver::{
+    cpu_only, driver_health, driver_newer_than_known, driver_present, driver_supports_gpu,
+};
+pub use forward::{forward_finding, forward_package};
 pub use gpu::{KnownGpu, gpu_access, gpu_health, gpu_known};
 
 /// The rules by name, in the order in which [`check`](crate::check) asks them.
@@ -45,12 +49,16 @@ pub enum Rule {
     GpuKnown,
     /// The driver's branch still drives the GPU's architecture.
     DriverSupportsGpu,
-    /// The driver runs the installed CUDA, natively or by minor-version compatibility.
-    DriverRunsCuda,
+    /// Nothing is known that keeps the wheel from running on the GPU.
+    KnownGap,
     /// The installed CUDA libraries know the GPU.
     CudaSupportsGpu,
     /// The installed cuDNN has kernels for the GPU.
     CudnnSupportsGpu,
+    /// The driver runs the installed CUDA, natively or by minor-version compatibility.
+    DriverRunsCuda,
+    /// A compat package in the image gives a newer CUDA than the driver's own.
+    ForwardCompat,
     /// TensorFlow's wheel has code that the GPU runs.
     MachineCode,
 }

@@ -89,6 +89,7 @@ fn ask_gpu(
         .ok_or_else(|| unknown_recipe(format!("CUDA {}", stack.installed)))?;
     findings.push(rules::driver_health(host)?);
     let driver = rules::driver_present(host)?;
+    findings.extend(rules::driver_newer_than_known(catalog, driver));
     findings.push(rules::gpu_access(host)?);
     // A host with several GPUs is served by what serves all of them; equal ones are asked once.
     let mut distinct: Vec<&Gpu> = host.gpus.iter().collect();
@@ -99,15 +100,17 @@ fn ask_gpu(
         findings.push(rules::gpu_health(gpu)?);
         gpus.push(rules::gpu_known(catalog, gpu)?);
     }
+    // What no driver cures comes before what one does, so that nobody is told to upgrade in vain.
     for gpu in &gpus {
         findings.push(rules::driver_supports_gpu(driver, gpu)?);
+        rules::known_gap(catalog, gpu, release)?;
+        findings.push(rules::cuda_supports_gpu(gpu, toolkit)?);
+        findings.extend(rules::cudnn_supports_gpu(catalog, gpu, &stack.cudnn)?);
     }
     let (compatibility, finding) =
         rules::driver_runs_cuda(driver, host.architecture, toolkit, &gpus)?;
     findings.push(finding);
     for gpu in &gpus {
-        findings.push(rules::cuda_supports_gpu(gpu, toolkit)?);
-        findings.extend(rules::cudnn_supports_gpu(catalog, gpu, &stack.cudnn)?);
         findings.push(rules::machine_code(
             catalog,
             driver,

@@ -59,6 +59,9 @@ pub struct ForwardCompat {
     /// Host branches that the document refuses.
     #[serde(default)]
     pub refused_branches: Vec<u32>,
+    /// Host branches that the document accepts and another of NVIDIA's contradicts.
+    #[serde(default)]
+    pub disputed_branches: Vec<u32>,
     /// The kind of document.
     pub basis: String,
     /// No longer in NVIDIA's current guide.

@@ -157,6 +157,12 @@ impl TensorflowRelease {
         {
             return Err(problem(format!("lists {stray}, which is no patch of it")));
         }
+        if catalog.cuda_releases(self.cuda).next().is_none() {
+            return Err(problem(format!(
+                "was built for CUDA {}, which has no [[cuda]] row",
+                self.cuda
+            )));
+        }
         if let Some(name) = &self.cuda_wheels {
             let wheels = catalog.cuda_wheels.get(name).ok_or_else(|| {
                 problem(format!(

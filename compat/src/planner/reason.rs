@@ -41,7 +41,13 @@ pub(super) fn choose<'a>(
         }
         None => {
             parts.extend(best.facts());
-            parts.extend(passed_over(considered, best.recipe));
+            parts.extend(match accepted().next() {
+                Some(newest) if newest.recipe != best.recipe => Some(format!(
+                    "TensorFlow {} would run too, but the release wants as few as can serve the fleet",
+                    newest.tensorflow
+                )),
+                _ => passed_over(considered, best.recipe),
+            });
             best
         }
     };
@@ -132,35 +138,31 @@ pub(super) fn left_out(
             Consideration::Gap { .. } => None,
         })
         .collect();
-    let cure = refused
+    let cures: Vec<_> = refused
         .iter()
-        .filter_map(|(recipe, tensorflow, refusal)| {
-            upgrade(catalog, candidates, host, recipe, refusal)
-                .map(|driver| (driver, *tensorflow, *refusal))
+        .map(|(recipe, tensorflow, refusal)| {
+            (
+                cure(catalog, candidates, host, recipe, refusal),
+                *tensorflow,
+                *refusal,
+            )
         })
-        // The first of equals is the newest TensorFlow.
-        .min_by(|(a, ..), (b, ..)| a.cmp(b));
-    let (reason, remedy) = if let Some((driver, tensorflow, refusal)) = cure {
-        let branch = driver.branch();
-        let remedy = format!(
-            "upgrade the driver to ≥ {driver} (R{branch} or newer); TensorFlow {tensorflow} then runs"
-        );
-        (refusal.reason.clone(), remedy)
-    } else if let Some(refusal) = incurable(&refused) {
-        (refusal.reason.clone(), refusal.remedy.clone())
-    } else {
-        let gaps = considered
-            .iter()
-            .find_map(|consideration| match consideration {
-                Consideration::Gap { gap, .. } => Some(gap.to_string()),
-                Consideration::Recipe { .. } => None,
-            });
-        let reason =
-            gaps.unwrap_or_else(|| format!("no recipe is known for {}", host.architecture));
-        (
-            reason,
-            "choose another TensorFlow, or add what is missing to the catalog".to_owned(),
-        )
+        .collect();
+    let upgrades = cures
+        .iter()
+        .filter_map(|(cure, tensorflow, refusal)| match cure {
+            Cure::Upgrade { driver, remedy } => Some((driver, remedy, tensorflow, refusal)),
+            Cure::None(_) => None,
+        });
+    // The first of equals is the newest TensorFlow.
+    let cheapest = upgrades.min_by_key(|(driver, ..)| *driver);
+    let (reason, remedy) = match (cheapest, cures.first()) {
+        (Some((_, remedy, tensorflow, refusal)), _) => (
+            refusal.reason.clone(),
+            format!("{remedy}; TensorFlow {tensorflow} then runs"),
+        ),
+        (None, Some((Cure::None(refusal), ..))) => (refusal.reason.clone(), refusal.remedy.clone()),
+        _ => no_recipe(host, considered),
     };
     Unplaced {
         host: host.name.clone(),
@@ -169,35 +171,61 @@ pub(super) fn left_out(
     }
 }
 
-/// The driver after whose installation a refused recipe is accepted; none: no driver helps.
-fn upgrade(
+fn no_recipe(host: &HostFacts, considered: &[Consideration]) -> (String, String) {
+    let gap = considered
+        .iter()
+        .find_map(|consideration| match consideration {
+            Consideration::Gap { gap, .. } => Some(gap.to_string()),
+            Consideration::Recipe { .. } => None,
+        });
+    let reason = gap.unwrap_or_else(|| format!("no recipe is known for {}", host.architecture));
+    (
+        reason,
+        "choose another TensorFlow, or add what is missing to the catalog".to_owned(),
+    )
+}
+
+/// What makes a refused recipe run.
+enum Cure {
+    /// This driver, as the refusal that asked for it says.
+    Upgrade {
+        driver: DriverVersion,
+        remedy: String,
+    },
+    /// No driver: this is what remains after all upgrades.
+    None(Refusal),
+}
+
+/// Asks the rules again with the driver that each refusal wants, until they accept the recipe or want something else.
+fn cure(
     catalog: &Catalog,
     candidates: &Candidates,
     host: &HostFacts,
     recipe: &RecipeId,
     refusal: &Refusal,
-) -> Option<DriverVersion> {
-    let recipe = candidates.recipe(recipe)?;
-    let mut host = host.clone();
-    let mut needed = refusal.needs_driver.clone()?;
+) -> Cure {
+    let mut refusal = refusal.clone();
+    let Some(recipe) = candidates.recipe(recipe) else {
+        return Cure::None(refusal);
+    };
+    let mut upgraded = host.clone();
     loop {
-        host.driver_version = Some(needed.clone());
-        match check(catalog, &host, recipe) {
-            Verdict::Accepted { .. } => return Some(needed),
-            Verdict::Refused { refusal, .. } => {
-                // Each round asks for a newer driver, so this ends.
-                needed = refusal.needs_driver.filter(|next| *next > needed)?;
+        let Some(driver) = refusal
+            .needs_driver
+            .clone()
+            .filter(|needed| Some(needed) > upgraded.driver_version.as_ref())
+        else {
+            return Cure::None(refusal);
+        };
+        upgraded.driver_version = Some(driver.clone());
+        match check(catalog, &upgraded, recipe) {
+            Verdict::Accepted { .. } => {
+                return Cure::Upgrade {
+                    driver,
+                    remedy: refusal.remedy,
+                };
             }
+            Verdict::Refused { refusal: next, .. } => refusal = next,
         }
     }
-}
-
-/// The refusal to show where no driver upgrade helps: the newest one that does not pretend that it would.
-fn incurable<'a>(refused: &[(&RecipeId, &TensorflowVersion, &'a Refusal)]) -> Option<&'a Refusal> {
-    let honest = refused
-        .iter()
-        .find(|(.., refusal)| refusal.needs_driver.is_none());
-    honest
-        .or_else(|| refused.first())
-        .map(|(.., refusal)| *refusal)
 }

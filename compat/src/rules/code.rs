@@ -1,5 +1,6 @@
 //! TensorFlow's own kernels to GPU.
 
+use super::cuda::upgrade_to;
 use super::{Finding, KnownGpu, Refusal, Rule};
 use crate::catalog::{Catalog, TensorflowRelease};
 use crate::version::{ComputeCapability, CudaVersion, DriverVersion};
@@ -17,6 +18,35 @@ pub enum PtxReading {
 const BINARY_RULES: &str =
     "https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html";
 
+/// On some GPUs the official wheels do not run, whatever code they carry.
+///
+/// # Errors
+/// If that is known of this GPU and TensorFlow.
+pub fn known_gap(
+    catalog: &Catalog,
+    gpu: &KnownGpu<'_>,
+    release: &TensorflowRelease,
+) -> Result<(), Refusal> {
+    let gap = catalog
+        .tensorflow_gaps
+        .rows()
+        .find(|gap| gap.capabilities.contains(&gpu.capability()) && release.minor <= gap.until);
+    let Some(gap) = gap else { return Ok(()) };
+    let remedy = match gap.alternatives.as_slice() {
+        [] => "wait for a TensorFlow newer than the catalog, or leave the host out".to_owned(),
+        alternatives => format!(
+            "no wheel from the index serves it; instead: {}",
+            alternatives.join(", or ")
+        ),
+    };
+    Err(Refusal::new(
+        Rule::KnownGap,
+        format!("{gpu}: {}", gap.fact),
+        remedy,
+        &gap.source,
+    ))
+}
+
 /// Machine code for X.y runs on X.z with z ≥ y. Intermediate code for X.y can be compiled for any GPU from X.y on, by a
 /// driver that knows it.
 ///
@@ -30,26 +60,6 @@ pub fn machine_code(
     reading: PtxReading,
 ) -> Result<Finding, Refusal> {
     let capability = gpu.capability();
-    let gap = catalog
-        .tensorflow_gaps
-        .rows()
-        .find(|gap| gap.capabilities.contains(&capability));
-    if let Some(gap) = gap.filter(|gap| release.minor <= gap.until) {
-        let remedy = match gap.alternatives.as_slice() {
-            [] => "no official wheel serves it; watch for a TensorFlow newer than the catalog"
-                .to_owned(),
-            alternatives => format!(
-                "no official wheel serves it; build on {}",
-                alternatives.join(" or a ")
-            ),
-        };
-        return Err(Refusal::new(
-            Rule::MachineCode,
-            format!("{gpu}: {}", gap.fact),
-            remedy,
-            &gap.source,
-        ));
-    }
     if let Some(compiles) = &release.driver_compiles
         && compiles.capabilities.contains(&capability)
         && reading == PtxReading::Strict
@@ -126,7 +136,7 @@ fn driver_compiles(
                 .last_driver_branch
                 .is_none_or(|last| needed.branch() <= last) =>
         {
-            let remedy = format!("upgrade the driver to ≥ {needed}, or choose another TensorFlow");
+            let remedy = upgrade_to(needed, std::slice::from_ref(gpu));
             Refusal::new(Rule::MachineCode, reason, remedy, BINARY_RULES).needing(needed.clone())
         }
         _ => Refusal::new(

@@ -72,15 +72,28 @@ pub fn driver_runs_cuda(
             ),
             &toolkit.source,
         ),
-        None => {
-            let remedy = format!(
-                "upgrade the driver to ≥ {needed} (branch R{} or newer)",
-                needed.branch()
-            );
-            Refusal::new(Rule::DriverRunsCuda, reason, remedy, &toolkit.source)
-                .needing(needed.clone())
-        }
+        None => Refusal::new(
+            Rule::DriverRunsCuda,
+            reason,
+            upgrade_to(needed, gpus),
+            &toolkit.source,
+        )
+        .needing(needed.clone()),
     })
+}
+
+/// The advice to install a driver, within the branches that drive the GPUs.
+pub(super) fn upgrade_to(needed: &DriverVersion, gpus: &[KnownGpu<'_>]) -> String {
+    let branch = needed.branch();
+    match gpus
+        .iter()
+        .filter_map(|gpu| gpu.row.last_driver_branch)
+        .min()
+    {
+        Some(last) if last == branch => format!("upgrade the driver to ≥ {needed} (R{branch})"),
+        Some(last) => format!("upgrade the driver to ≥ {needed} (R{branch} to R{last})"),
+        None => format!("upgrade the driver to ≥ {needed} (R{branch} or newer)"),
+    }
 }
 
 /// The CUDA libraries must know the GPU, since their own kernels are compiled for what they know.

@@ -1,6 +1,7 @@
 //! Whether there is a driver that works, and whether it still drives the GPU.
 
 use super::{FROM_HOST, Finding, KnownGpu, Refusal, Rule};
+use crate::catalog::Catalog;
 use crate::host::{DriverHealth, HostFacts};
 use crate::version::DriverVersion;
 
@@ -66,6 +67,18 @@ pub fn driver_present(host: &HostFacts) -> Result<&DriverVersion, Refusal> {
             "install the NVIDIA driver, then the NVIDIA container toolkit",
             FROM_HOST,
         )
+    })
+}
+
+/// A driver of a branch that the catalog does not know yet counts as the newest one that it knows, and is flagged.
+#[must_use]
+pub fn driver_newer_than_known(catalog: &Catalog, driver: &DriverVersion) -> Option<Finding> {
+    catalog.is_newer_than_known(driver).then(|| {
+        let fact = format!(
+            "R{} is newer than the catalog and counts as its newest branch",
+            driver.branch()
+        );
+        Finding::new(Rule::DriverPresent, fact, "the catalog")
     })
 }
 

@@ -33,7 +33,7 @@ macro_rules! dotted_version {
 
         impl From<$name> for String {
             fn from(version: $name) -> Self {
-                version.0.text
+                version.0.text.into()
             }
         }
 
@@ -92,8 +92,8 @@ impl CudnnVersion {
 /// `parts` has no trailing zeros, so that comparing the vectors compares the versions.
 #[derive(Clone)]
 struct Dotted {
-    parts: Vec<u32>,
-    text: String,
+    parts: Box<[u32]>,
+    text: Box<str>,
 }
 
 impl Dotted {
@@ -109,8 +109,8 @@ impl Dotted {
             parts.pop();
         }
         Some(Self {
-            parts,
-            text: text.to_owned(),
+            parts: parts.into(),
+            text: text.into(),
         })
     }
 

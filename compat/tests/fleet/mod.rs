@@ -1,8 +1,6 @@
-//! Hosts and releases in a line each, and a plan as text.
+//! Hosts and releases in a line each.
 
-use std::fmt::Write;
-
-use tfleet_compat::{Gpu, HostFacts, Plan, ReleaseSpec};
+use tfleet_compat::{Gpu, HostFacts, ReleaseSpec};
 
 /// A host without driver and GPU.
 pub fn host(name: &str) -> HostFacts {
@@ -20,47 +18,4 @@ pub fn gpu_host(name: &str, driver: &str, gpus: &[&str]) -> HostFacts {
 /// The release `train:v1`.
 pub fn spec(constraint: &str) -> ReleaseSpec {
     ReleaseSpec::new("train:v1", constraint.parse().unwrap())
-}
-
-/// A plan as a person would want to read it.
-pub fn render(plan: &Plan) -> String {
-    let mut text = format!("release {}\n", plan.release);
-    for variant in &plan.variants {
-        let recipe = &variant.recipe;
-        let cuda = recipe.cuda.as_ref().map_or_else(
-            || "cpu".to_owned(),
-            |stack| {
-                format!(
-                    "CUDA {} (built for {}), cuDNN {}",
-                    stack.installed, stack.built_for, stack.cudnn
-                )
-            },
-        );
-        writeln!(text, "\nvariant {}", recipe.id).unwrap();
-        writeln!(
-            text,
-            "  {cuda}, Python {}, {}, {}",
-            recipe.python, recipe.base, recipe.architecture
-        )
-        .unwrap();
-        writeln!(text, "  {}", recipe.requirements.join(" ")).unwrap();
-        for host in &variant.hosts {
-            let assignment = plan.assignment(host).unwrap();
-            writeln!(
-                text,
-                "  {host} ({}): {}",
-                assignment.compatibility, assignment.reason
-            )
-            .unwrap();
-        }
-    }
-    for unplaced in &plan.unplaced {
-        writeln!(
-            text,
-            "\nleft out: {}\n  {}\n  → {}",
-            unplaced.host, unplaced.reason, unplaced.remedy
-        )
-        .unwrap();
-    }
-    text
 }
