@@ -8,6 +8,8 @@ mod failure;
 mod field;
 mod inventory;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use field::{timestamp, wire_timestamp};
 

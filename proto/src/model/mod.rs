@@ -10,5 +10,9 @@ pub mod digest;
 pub mod failure;
 pub mod inventory;
 pub mod name;
+pub mod selector;
 pub mod status;
 pub mod token;
+
+#[cfg(test)]
+mod tests;
