@@ -1,6 +1,7 @@
 //! The prestart hook: whether this machine serves what the container asks for.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use tfleet_fake_gpu::{GpuFileError, Machine};
@@ -26,19 +27,73 @@ pub enum Refusal {
     State(#[from] serde_json::Error),
     #[error("input error: {0}")]
     Bundle(#[from] BundleError),
+    #[error("mount error: {0}")]
+    Mount(std::io::Error),
     #[error("initialization error: {0}")]
     GpuFile(#[from] GpuFileError),
 }
 
-/// `state` is the container's state, as OCI's runtime specification has it.
-pub fn check(state: &str, gpu_file: &Path) -> Result<(), Refusal> {
-    let state: Value = serde_json::from_str(state)?;
-    let folder = PathBuf::from(state["bundle"].as_str().unwrap_or("."));
-    let config = bundle::read(&folder)?;
-    match bundle::request(&config) {
+/// The container's state, as far as it matters (OCI runtime specification).
+pub struct State {
+    pid: u64,
+    config: Value,
+    root: PathBuf,
+}
+
+impl State {
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let state: Value = serde_json::from_str(text)?;
+        let folder = PathBuf::from(state["bundle"].as_str().unwrap_or("."));
+        let config = bundle::read(&folder)?;
+        let root = folder.join(config["root"]["path"].as_str().unwrap_or("rootfs"));
+        Ok(Self {
+            pid: state["pid"].as_u64().unwrap_or_default(),
+            config,
+            root,
+        })
+    }
+}
+
+pub fn check(state: &State, gpu_file: &Path) -> Result<(), Refusal> {
+    match bundle::request(&state.config) {
         Some(request) => serve(&request, &Machine::read(gpu_file)?),
         None => Ok(()),
     }
+}
+
+/// Puts stand-ins for the device files into a container that exists already, before its program starts.
+pub fn mount_devices(state: &State, gpu_file: &Path) -> Result<(), Refusal> {
+    let Some(request) = bundle::request(&state.config) else {
+        return Ok(());
+    };
+    let machine = Machine::read(gpu_file)?;
+    let selected = request
+        .devices
+        .select(&machine)
+        .map_err(Refusal::UnknownDevice)?;
+    let devices = selected.iter().map(|(index, _)| format!("nvidia{index}"));
+    // In the container's mounts, but still with the root that the runtime itself has.
+    let status = Command::new("nsenter")
+        .args([
+            "--target",
+            &state.pid.to_string(),
+            "--mount",
+            "--root",
+            "--",
+            "sh",
+            "-euc",
+        ])
+        .arg("cd \"$1\"; shift; for device; do : >\"dev/$device\"; done")
+        .arg("devices")
+        .arg(&state.root)
+        .args(["nvidiactl".to_owned(), "nvidia-uvm".to_owned()])
+        .args(devices)
+        .status()
+        .map_err(Refusal::Mount)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Refusal::Mount(std::io::Error::other(status.to_string())))
 }
 
 /// In the order of the real one: driver, GPUs, the devices asked for, requirements.

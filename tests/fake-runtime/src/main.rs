@@ -15,13 +15,26 @@ mod requirement;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// What the hook is started with, after the GPU file.
 const HOOK: &str = "prestart-hook";
 
+/// The program's name when the engine itself runs it as a hook, for `docker run --gpus`. The GPU file is then found beside
+/// the folder that the program lies in.
+const ENGINE_HOOK: &str = "nvidia-container-runtime-hook";
+
 fn main() -> ExitCode {
+    let own = match std::env::current_exe() {
+        Ok(own) => own,
+        Err(error) => return fail(&format!("cannot find this program: {error}")),
+    };
+    if own.file_name() == Some(ENGINE_HOOK.as_ref()) {
+        let folder = own.parent().and_then(Path::parent);
+        let gpu_file = folder.unwrap_or(Path::new("/")).join("gpu/gpu.toml");
+        return prestart(&gpu_file, Devices::Missing);
+    }
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let gpu_file = match arguments.first().and_then(|first| first.to_str()) {
         Some(first) if first.starts_with("--gpu-file=") => {
@@ -31,7 +44,7 @@ fn main() -> ExitCode {
     };
     arguments.remove(0);
     if arguments.first().is_some_and(|first| first == HOOK) {
-        return prestart(&gpu_file);
+        return prestart(&gpu_file, Devices::Present);
     }
     if arguments.iter().any(|argument| argument == "create") {
         let folder = bundle_folder(&arguments);
@@ -43,13 +56,27 @@ fn main() -> ExitCode {
     fail(&format!("cannot start runc: {error}"))
 }
 
+/// Whether the runtime has already put the devices into the container's configuration.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Devices {
+    Present,
+    Missing,
+}
+
 /// The runtime hands the container's state to the hook's standard input.
-fn prestart(gpu_file: &std::path::Path) -> ExitCode {
-    let mut state = String::new();
-    if let Err(error) = std::io::stdin().read_to_string(&mut state) {
+fn prestart(gpu_file: &Path, devices: Devices) -> ExitCode {
+    let mut text = String::new();
+    if let Err(error) = std::io::stdin().read_to_string(&mut text) {
         return fail(&format!("cannot read the container's state: {error}"));
     }
-    match hook::check(&state, gpu_file) {
+    let done = hook::State::parse(&text).and_then(|state| {
+        hook::check(&state, gpu_file)?;
+        match devices {
+            Devices::Present => Ok(()),
+            Devices::Missing => hook::mount_devices(&state, gpu_file),
+        }
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => fail(&format!("nvidia-container-cli: {refusal}")),
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cell::Cell;
-use super::engine::{Engine, EngineKind, EngineNetwork};
+use super::engine::{Engine, EngineKind, EngineNetwork, GpuSupport};
 use super::error::{LabError, at};
 use super::id::LabId;
 use super::network::{raise_bridge, remove_link};
@@ -34,7 +34,13 @@ impl Builder {
         let network = EngineNetwork::Shared {
             bridge: lab.builder_bridge(),
         };
-        let engine = Engine::new(kind, folder.join("engine"), cell.clone(), network, None);
+        let engine = Engine::new(
+            kind,
+            folder.join("engine"),
+            cell.clone(),
+            network,
+            GpuSupport::default(),
+        );
         Self {
             lab,
             folder,

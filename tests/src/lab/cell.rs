@@ -29,6 +29,9 @@ pub struct Cell {
     control_group: String,
 }
 
+/// Where any Debian release has its programs.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Arguments: the host's folder, the engine's tree or nothing.
 const FURNISH: &str = r#"
 folder=$1 tree=$2
@@ -105,13 +108,8 @@ impl Cell {
         let mut command = self.enter();
         if self.tree.is_some() {
             command.arg("chroot").arg(self.folder.join("root"));
-            // Another release's tools are found by its own path, not by this machine's.
-            command.env(
-                "PATH",
-                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            );
         }
-        command.arg(program);
+        command.arg(program).env("PATH", PATH);
         command
     }
 
@@ -134,6 +132,10 @@ impl Cell {
         self.kill_containers()?;
         for group in self.control_groups() {
             remove_tree_of_groups(&group);
+            // The lab's own group and the one of all labs, once they are empty.
+            for above in group.ancestors().skip(1).take(2) {
+                let _ = fs::remove_dir(above);
+            }
         }
         self.unpin()?;
         match &self.network {

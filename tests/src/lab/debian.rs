@@ -9,15 +9,20 @@ use std::process::Command;
 use super::command::run;
 use super::error::{LabError, at};
 
-/// The tree of `release` in `cache`, made now unless it is there.
-pub fn tree(cache: &Path, release: &str) -> Result<PathBuf, LabError> {
-    let tree = cache.join(release);
+/// Where the tree of `release` is, or will be.
+pub fn tree(cache: &Path, release: &str) -> PathBuf {
+    cache.join(release)
+}
+
+/// Makes the tree of `release` unless it is there.
+pub fn make(cache: &Path, release: &str) -> Result<(), LabError> {
+    let tree = tree(cache, release);
     fs::create_dir_all(cache).map_err(at("make", cache))?;
     let lock_path = cache.join(format!("{release}.lock"));
     let lock = File::create(&lock_path).map_err(at("open", &lock_path))?;
     lock.lock().map_err(at("lock", &lock_path))?;
     if tree.join("usr/sbin/dockerd").exists() {
-        return Ok(tree);
+        return Ok(());
     }
     let unfinished = cache.join(format!("{release}.unfinished"));
     if unfinished.exists() {
@@ -35,8 +40,7 @@ pub fn tree(cache: &Path, release: &str) -> Result<PathBuf, LabError> {
         bootstrap.arg(mirror);
     }
     run(&mut bootstrap)?;
-    fs::rename(&unfinished, &tree).map_err(at("rename", &unfinished))?;
-    Ok(tree)
+    fs::rename(&unfinished, &tree).map_err(at("rename", &unfinished))
 }
 
 /// The first Debian archive in the machine's own apt sources. None: mmdebstrap's default.

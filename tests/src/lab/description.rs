@@ -11,7 +11,7 @@ use super::engine::EngineKind;
 use super::error::{LabError, at};
 use super::model::machine;
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
     /// The engine that builds images; it runs in the machine's own network. Absent: none.
@@ -22,7 +22,7 @@ pub struct Description {
     pub hosts: Vec<HostDescription>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostDescription {
     pub name: String,
@@ -33,8 +33,22 @@ pub struct HostDescription {
     /// GPUs by the names that NVML gives them.
     #[serde(default)]
     pub gpus: Vec<String>,
+    /// How a container gets a GPU here. Absent: by the `nvidia` runtime, on a host with a driver.
+    pub gpu_access: Option<Vec<GpuAccess>>,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+/// A way of giving a container a GPU that is set up on a host.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GpuAccess {
+    /// `docker run --runtime=nvidia`.
+    Runtime,
+    /// `docker run --gpus`: NVIDIA's hook is on the engine's path.
+    DeviceRequest,
+    /// Container Device Interface: `docker run --device nvidia.com/gpu=all`, from Docker 25 on.
+    Cdi,
 }
 
 /// As many as there are addresses, and cables' names, for.
@@ -55,6 +69,20 @@ impl Description {
         Ok(description)
     }
 
+    /// Whether what stands for this description serves the other: labels and policy may differ.
+    pub fn has_the_machines_of(&self, other: &Self) -> bool {
+        let machines = |description: &Self| -> Vec<HostDescription> {
+            let hosts = description.hosts.iter().cloned();
+            hosts
+                .map(|host| HostDescription {
+                    labels: BTreeMap::new(),
+                    ..host
+                })
+                .collect()
+        };
+        self.builder == other.builder && machines(self) == machines(other)
+    }
+
     pub fn check(&self) -> Result<(), LabError> {
         let bad = |text: String| Err(LabError::BadDescription(text));
         if self.hosts.len() > MOST_HOSTS {
@@ -68,6 +96,9 @@ impl Description {
                     "`{}` is not a host's name: use up to 40 lower-case letters, digits and dashes",
                     host.name
                 ));
+            }
+            if host.name == "builder" {
+                return bad("`builder` is the name of the engine that builds".to_owned());
             }
             if !names.insert(&host.name) {
                 return bad(format!("two hosts are named `{}`", host.name));
@@ -105,6 +136,22 @@ impl HostDescription {
     pub fn gpu(mut self, model: &str) -> Self {
         self.gpus.push(model.to_owned());
         self
+    }
+
+    /// Nothing at all is a host whose administrator forgot NVIDIA's runtime.
+    #[must_use]
+    pub fn gpu_access(mut self, ways: &[GpuAccess]) -> Self {
+        self.gpu_access = Some(ways.to_vec());
+        self
+    }
+
+    /// How a container gets a GPU.
+    pub fn ways_to_a_gpu(&self) -> &[GpuAccess] {
+        match (&self.gpu_access, &self.driver) {
+            (Some(ways), _) => ways,
+            (None, Some(_)) => &[GpuAccess::Runtime],
+            (None, None) => &[],
+        }
     }
 
     /// The machine that the fakes imitate; none without a driver.

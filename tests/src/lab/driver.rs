@@ -7,8 +7,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use tfleet_fake_gpu::Machine;
 
+use super::description::GpuAccess;
+use super::engine::GpuSupport;
 use super::error::{LabError, at};
 use super::model::branch;
 use super::nvml_library::{SymbolSet, hide_symbols};
@@ -40,8 +43,29 @@ impl Driver {
         self.folder.join("bin")
     }
 
-    pub fn runtime(&self) -> PathBuf {
+    /// What an engine is told so that containers get GPUs in these ways.
+    pub fn support(&self, ways: &[GpuAccess]) -> GpuSupport {
+        let has = |way| ways.contains(&way);
+        GpuSupport {
+            runtime: has(GpuAccess::Runtime).then(|| {
+                let file = format!("--gpu-file={}", self.gpu_file().display());
+                (self.runtime(), vec![file])
+            }),
+            hook_folder: has(GpuAccess::DeviceRequest).then(|| self.hook_folder()),
+            cdi_folder: has(GpuAccess::Cdi).then(|| self.cdi_folder()),
+        }
+    }
+
+    fn runtime(&self) -> PathBuf {
         self.program_folder().join("nvidia-container-runtime")
+    }
+
+    fn hook_folder(&self) -> PathBuf {
+        self.folder.join("hook")
+    }
+
+    fn cdi_folder(&self) -> PathBuf {
+        self.folder.join("cdi")
     }
 
     pub fn machine(&self) -> Result<Machine, LabError> {
@@ -50,7 +74,7 @@ impl Driver {
 
     /// Makes the host's folders. A host without a driver has nothing in them.
     pub fn prepare(&self) -> Result<(), LabError> {
-        for part in ["gpu", "lib", "bin", "proc-driver"] {
+        for part in ["gpu", "lib", "bin", "hook", "cdi", "proc-driver"] {
             let folder = self.folder.join(part);
             fs::create_dir_all(&folder).map_err(at("make", &folder))?;
         }
@@ -96,7 +120,34 @@ impl Driver {
                 write(&folder.join("information"), &text)?;
             }
         }
+        let devices = self.cdi_folder().join("nvidia.json");
+        write(&devices, &format!("{:#}\n", self.cdi(machine)))?;
         Ok(machine.write(&self.gpu_file())?)
+    }
+
+    /// The devices as `nvidia-ctk cdi generate` describes them: by index and UUID, and all of them.
+    fn cdi(&self, machine: &Machine) -> Value {
+        let gpus = machine.gpus.iter().enumerate();
+        let edits = |indexes: &[usize]| {
+            let nodes = indexes.iter().map(|index| format!("/dev/nvidia{index}"));
+            // Plain files stand for the device nodes; any file will do.
+            let nodes = nodes.map(|path| json!({ "hostPath": self.gpu_file(), "containerPath": path, "options": ["bind", "ro"] }));
+            json!({ "mounts": nodes.collect::<Vec<_>>() })
+        };
+        let each = gpus.clone().flat_map(|(index, gpu)| {
+            [index.to_string(), gpu.uuid(index)]
+                .map(|name| json!({ "name": name, "containerEdits": edits(&[index]) }))
+        });
+        let all: Vec<usize> = gpus.map(|(index, _)| index).collect();
+        let devices: Vec<_> = each
+            .chain([json!({ "name": "all", "containerEdits": edits(&all) })])
+            .collect();
+        json!({
+            "cdiVersion": "0.5.0",
+            "kind": "nvidia.com/gpu",
+            "devices": devices,
+            "containerEdits": { "env": ["NVIDIA_VISIBLE_DEVICES=void"] },
+        })
     }
 
     /// Replaces the library by one with these symbols; `None` is everything that the fake exports.
@@ -110,7 +161,10 @@ impl Driver {
     }
 
     fn install_programs(&self) -> Result<(), LabError> {
-        copy(&self.programs.fake_runtime()?, &self.runtime())?;
+        let runtime = self.programs.fake_runtime()?;
+        copy(&runtime, &self.runtime())?;
+        let hook = self.hook_folder().join("nvidia-container-runtime-hook");
+        copy(&runtime, &hook)?;
         let smi = self.program_folder().join("nvidia-smi");
         copy(&self.programs.fake_smi()?, &smi)
     }

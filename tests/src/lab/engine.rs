@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cell::Cell;
+use super::cell::{Cell, PATH};
 use super::command::run;
 use super::daemon::Daemon;
 use super::error::{LabError, at};
@@ -71,14 +71,24 @@ pub enum EngineNetwork {
     Shared { bridge: String },
 }
 
+/// What the engine is told of GPUs; the default is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct GpuSupport {
+    /// The `nvidia` runtime's program and arguments.
+    pub runtime: Option<(PathBuf, Vec<String>)>,
+    /// A folder on the engine's path that holds NVIDIA's hook: the engine then takes device requests.
+    pub hook_folder: Option<PathBuf>,
+    /// A folder with descriptions of devices.
+    pub cdi_folder: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Engine {
     kind: EngineKind,
     folder: PathBuf,
     cell: Cell,
     network: EngineNetwork,
-    /// The `nvidia` runtime's program and arguments; none on a host without a GPU.
-    nvidia_runtime: Option<(PathBuf, Vec<String>)>,
+    gpus: GpuSupport,
     containerd: Daemon,
     dockerd: Daemon,
 }
@@ -94,7 +104,7 @@ impl Engine {
         folder: PathBuf,
         cell: Cell,
         network: EngineNetwork,
-        nvidia_runtime: Option<(PathBuf, Vec<String>)>,
+        gpus: GpuSupport,
     ) -> Self {
         Self {
             containerd: Daemon::new(&folder, "containerd"),
@@ -103,7 +113,7 @@ impl Engine {
             folder,
             cell,
             network,
-            nvidia_runtime,
+            gpus,
         }
     }
 
@@ -155,12 +165,12 @@ impl Engine {
             write(&config, &format!("{:#}\n", self.dockerd_config()))?;
             // One that was killed leaves its id behind, and the next refuses to start if the id is in use again.
             let _ = fs::remove_file(self.dockerd_pid_file());
-            self.dockerd.start(
-                self.cell
-                    .engine_command("dockerd")
-                    .arg("--config-file")
-                    .arg(&config),
-            )?;
+            let mut dockerd = self.cell.engine_command("dockerd");
+            if let Some(folder) = &self.gpus.hook_folder {
+                dockerd.env("PATH", format!("{}:{PATH}", folder.display()));
+            }
+            dockerd.arg("--config-file").arg(&config);
+            self.dockerd.start(&dockerd)?;
         }
         let socket = self.socket();
         self.dockerd
@@ -249,7 +259,11 @@ impl Engine {
             config["ip-forward"] = json!(false);
             config["ip-masq"] = json!(false);
         }
-        if let Some((program, arguments)) = &self.nvidia_runtime {
+        if let Some(folder) = &self.gpus.cdi_folder {
+            config["features"]["cdi"] = json!(true);
+            config["cdi-spec-dirs"] = json!([folder]);
+        }
+        if let Some((program, arguments)) = &self.gpus.runtime {
             config["runtimes"] = json!({
                 "nvidia": { "path": program, "runtimeArgs": arguments },
             });

@@ -64,16 +64,13 @@ impl Host {
             ground.lab.control_group(name),
         );
         let driver = Driver::new(folder.clone(), ground.programs.clone());
-        let runtime = description.driver.is_some().then(|| {
-            let file = format!("--gpu-file={}", driver.gpu_file().display());
-            (driver.runtime(), vec![file])
-        });
+        let gpus = driver.support(description.ways_to_a_gpu());
         let engine = Engine::new(
             description.engine,
             folder.join("engine"),
             cell.clone(),
             EngineNetwork::Own,
-            runtime,
+            gpus,
         );
         let agent = Agent::new(
             folder.join("agent"),
@@ -163,9 +160,12 @@ impl Host {
     pub(super) fn raise(&self, policy: Option<&Path>) -> Result<(), LabError> {
         self.driver.prepare()?;
         self.agent.prepare()?;
-        if let Some(machine) = self.description.machine()?
-            && !self.gpu_file().exists()
-        {
+        if let Some(described) = self.description.machine()? {
+            // A driver that was changed since stays changed; library and programs are those built last.
+            let machine = match self.gpu_file().exists() {
+                true => self.driver.machine()?,
+                false => described,
+            };
             self.driver.install(&machine)?;
         }
         self.write_agent_config()?;

@@ -22,7 +22,7 @@ mod nvml_library;
 mod programs;
 mod test_lab;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use std::thread;
 pub use agent::{Agent, supervise};
 pub use command::run;
 pub use daemon::Daemon;
-pub use description::{Description, HostDescription};
+pub use description::{Description, GpuAccess, HostDescription};
 pub use driver::Driver;
 pub use engine::{Engine, EngineKind};
 pub use error::LabError;
@@ -52,6 +52,9 @@ use host::Ground;
 pub struct Lab {
     id: LabId,
     state: PathBuf,
+    cache: PathBuf,
+    /// Debian releases that engines come from.
+    releases: BTreeSet<&'static str>,
     policy: Option<PathBuf>,
     hosts: Vec<Host>,
     builder: Option<Builder>,
@@ -71,21 +74,11 @@ pub struct Site {
 const LONGEST_STATE_PATH: usize = 50;
 
 impl Lab {
-    /// A lab by its description. Nothing is started, but Debian trees that its engines need are made.
+    /// A lab by its description. Nothing is started yet.
     pub fn new(description: &Description, site: &Site) -> Result<Self, LabError> {
         description.check()?;
         check_machine(description, &site.state)?;
-        let mut trees = BTreeMap::new();
-        let engines = description.hosts.iter().map(|host| host.engine);
-        for release in engines
-            .chain(description.builder)
-            .filter_map(EngineKind::release)
-        {
-            if !trees.contains_key(release) {
-                trees.insert(release, debian::tree(&site.cache, release)?);
-            }
-        }
-        let tree_of = |engine: EngineKind| Some(trees.get(engine.release()?)?.clone());
+        let tree_of = |engine: EngineKind| Some(debian::tree(&site.cache, engine.release()?));
         let hosts = description.hosts.iter().zip(0..);
         let hosts = hosts.map(|(host, index)| {
             let ground = Ground {
@@ -101,6 +94,8 @@ impl Lab {
             id: site.id,
             state: site.state.clone(),
             policy: description.policy.clone(),
+            cache: site.cache.clone(),
+            releases: releases(description),
             hosts: hosts.collect(),
             builder: description
                 .builder
@@ -142,6 +137,9 @@ impl Lab {
 
     /// Brings up everything that is not up, all hosts at once.
     pub fn up(&self) -> Result<(), LabError> {
+        for release in &self.releases {
+            debian::make(&self.cache, release)?;
+        }
         let namespaces = self.state.join("ns");
         fs::create_dir_all(&namespaces).map_err(at("make", &namespaces))?;
         network::raise_bridge(&self.id.bridge(), self.id.address())?;
@@ -211,10 +209,7 @@ fn check_machine(description: &Description, state: &Path) -> Result<(), LabError
             "the state folder {shown} must be an absolute path of at most {LONGEST_STATE_PATH} characters without spaces"
         )));
     }
-    let foreign = description.hosts.iter().map(|host| host.engine);
-    let foreign = foreign
-        .chain(description.builder)
-        .any(|engine| engine.release().is_some());
+    let foreign = !releases(description).is_empty();
     let programs = [
         ("dockerd", "docker.io", true),
         ("containerd", "containerd", true),
@@ -230,6 +225,14 @@ fn check_machine(description: &Description, state: &Path) -> Result<(), LabError
         }
     }
     Ok(())
+}
+
+fn releases(description: &Description) -> BTreeSet<&'static str> {
+    let hosts = description.hosts.iter().map(|host| host.engine);
+    hosts
+        .chain(description.builder)
+        .filter_map(EngineKind::release)
+        .collect()
 }
 
 fn on_path(program: &str) -> bool {

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tfleet_tests::lab::{Engine, EngineKind, HostDescription, TestLab, run};
+use tfleet_tests::lab::{Engine, EngineKind, GpuAccess, HostDescription, TestLab, run};
 
 /// Gives an engine a tiny image, `tiny`, without a registry: a static shell and its tools.
 fn load_tiny(engine: &Engine) {
@@ -140,6 +140,53 @@ fn a_container_sees_the_gpus_it_asked_for_and_no_others() {
 }
 
 #[test]
+fn a_gpu_is_had_in_each_way_that_is_set_up() {
+    let a100 = |name: &str, way: GpuAccess| {
+        HostDescription::new(name)
+            .engine(EngineKind::Forky)
+            .driver("535.183.01")
+            .gpu("NVIDIA A100-SXM4-40GB")
+            .gpu_access(&[way])
+    };
+    let lab = TestLab::builder()
+        .host(a100("request", GpuAccess::DeviceRequest))
+        .host(a100("cdi", GpuAccess::Cdi))
+        .up()
+        .unwrap();
+    for (host, option) in [
+        ("request", "--gpus=all"),
+        ("cdi", "--device=nvidia.com/gpu=all"),
+    ] {
+        let engine = lab.host(host).unwrap().engine();
+        load_tiny(engine);
+        let mut docker = engine.docker();
+        docker.args(["run", "--rm", option, "tiny", "ls", "/dev/nvidia0"]);
+        assert_eq!(run(&mut docker).unwrap().trim(), "/dev/nvidia0");
+        let mut docker = engine.docker();
+        docker.args(["run", "--rm", "--runtime=nvidia", "tiny", "ls"]);
+        assert!(
+            !docker.output().unwrap().status.success(),
+            "{host} has no such runtime"
+        );
+    }
+    let request = lab.host("request").unwrap().engine();
+    let mut docker = request.docker();
+    docker.args([
+        "run",
+        "--rm",
+        "--gpus=all",
+        "--env=NVIDIA_REQUIRE_CUDA=cuda>=13.0",
+        "tiny",
+        "ls",
+    ]);
+    let refusal = text(&docker.output().unwrap().stderr);
+    assert!(
+        refusal.contains("unsatisfied condition: cuda>=13.0"),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn a_host_has_its_own_driver_address_and_tools() {
     let lab = TestLab::builder()
         .host(
@@ -171,17 +218,11 @@ fn a_host_has_its_own_driver_address_and_tools() {
     );
     // The field came after 470: the whole query fails, as it does there.
     let query = ["--query-gpu=name,compute_cap", "--format=csv,noheader"];
-    assert_eq!(
-        gpu.command("nvidia-smi")
-            .args(query)
-            .status()
-            .unwrap()
-            .code(),
-        Some(2)
-    );
+    let code = |command: &mut Command| command.output().unwrap().status.code();
+    assert_eq!(code(gpu.command("nvidia-smi").args(query)), Some(2));
     gpu.edit_machine(|machine| machine.driver_version = None)
         .unwrap();
-    assert_eq!(gpu.command("nvidia-smi").status().unwrap().code(), Some(9));
+    assert_eq!(code(&mut gpu.command("nvidia-smi")), Some(9));
 }
 
 #[test]

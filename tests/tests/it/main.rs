@@ -1,5 +1,9 @@
 //! Tests on real engines, with imitated GPUs. They need root, and fail without it.
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod lab;
 mod nvml;

@@ -49,13 +49,16 @@ impl Card {
 
     /// Runs the test `name` of this program again, in a process whose NVML is this card's.
     fn inside(&self, name: &str) {
-        let status = Command::new(std::env::current_exe().unwrap())
+        let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(INSIDE, self.folder.path())
             .env("TFLEET_FAKE_GPU_FILE", self.gpu_file())
-            .status()
+            .output()
             .unwrap();
-        assert!(status.success(), "{name} with {:?}", self.folder.path());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
+        // A name that matches no test would succeed, too.
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
     }
 }
 

@@ -62,7 +62,7 @@ pub enum Command {
         #[arg(long)]
         binary: Option<PathBuf>,
     },
-    /// Start, stop or kill the engine of some hosts.
+    /// Start, stop or kill the engine of some hosts (or `builder`).
     Engine {
         #[arg(value_enum)]
         action: EngineAction,

@@ -1,6 +1,7 @@
 //! `tfleet-lab`: several hosts on one machine, with imitated GPUs, to try tfleet or to test it.
 
 mod arguments;
+mod record;
 mod status;
 
 use std::fs;
@@ -9,9 +10,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use tfleet_tests::lab::{Description, Lab, LabId, Programs, Site, supervise};
+use tfleet_tests::lab::{Description, Engine, Lab, Programs, supervise};
 
 use arguments::{AgentAction, Arguments, Command, EngineAction};
+use record::Record;
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
@@ -37,11 +39,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Status { output } => status::print(&standing(state)?, output)?,
         Command::Docker { host, arguments } => {
             let lab = standing(state)?;
-            let engine = match host.as_str() {
-                "builder" => lab.builder()?,
-                name => lab.host(name)?.engine(),
-            };
-            return pass_on(engine.docker().args(arguments));
+            return pass_on(engine(&lab, &host)?.docker().args(arguments));
         }
         Command::Exec { host, command } => {
             let lab = standing(state)?;
@@ -56,14 +54,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             binary,
         } => {
             let lab = standing(state)?;
-            let binary = match binary {
-                Some(binary) => binary,
-                None => Programs::beside_this_program()?.agent()?,
-            };
             for name in &hosts {
                 let host = lab.host(name)?;
                 match action {
-                    AgentAction::Start => host.start_agent(&binary)?,
+                    AgentAction::Start => host.start_agent(&agent_program(binary.as_deref())?)?,
                     AgentAction::Stop => host.agent().stop()?,
                     AgentAction::Kill => host.agent().kill()?,
                 }
@@ -72,7 +66,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Engine { action, hosts } => {
             let lab = standing(state)?;
             for name in &hosts {
-                let engine = lab.host(name)?.engine();
+                let engine = engine(&lab, name)?;
                 match action {
                     EngineAction::Start => engine.start()?,
                     EngineAction::Stop => engine.stop()?,
@@ -97,34 +91,25 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
 }
 
 fn up(state: &Path, config: &Path, cache: &Path) -> Result<()> {
-    let description = Description::read(config)?;
-    if let Some(lab) = kept(state)? {
-        let names: Vec<_> = lab.hosts().iter().map(|host| host.name()).collect();
-        let wanted: Vec<_> = description.hosts.iter().map(|host| &host.name).collect();
-        if names != wanted {
-            bail!(
-                "another lab is here, with the hosts {}: take it down first (tfleet-lab down --purge)",
-                names.join(", ")
-            );
-        }
+    let mut description = Description::read(config)?;
+    if let Some(policy) = &mut description.policy {
+        *policy = fs::canonicalize(&*policy).with_context(|| {
+            format!("the lab's policy file {} cannot be found", policy.display())
+        })?;
+    }
+    if let Some(standing) = Record::read(state)?
+        && !standing.description.has_the_machines_of(&description)
+    {
+        bail!("a lab of other hosts is here: take it down first (tfleet-lab down --purge)");
     }
     tell("tfleet-lab: the GPUs of this lab are imitated; engines, images and containers are real");
-    fs::create_dir_all(state).with_context(|| format!("cannot make {}", state.display()))?;
-    let policy = match &description.policy {
-        Some(policy) => Some(fs::canonicalize(policy).with_context(|| {
-            format!("the lab's policy file {} cannot be found", policy.display())
-        })?),
-        None => None,
-    };
-    let description = Description {
-        policy,
-        ..description
+    let record = Record {
+        description,
+        cache: std::path::absolute(cache).context("cannot find the cache folder")?,
     };
     // Kept before anything is started, so that `down` knows what to end.
-    let record = serde_json::json!({ "description": description, "cache": fs::canonicalize(cache).unwrap_or(cache.to_owned()) });
-    fs::write(record_file(state), format!("{record:#}\n"))
-        .context("cannot keep the lab's description")?;
-    let lab = Lab::new(&description, &site(state, cache)?)?;
+    record.write(state)?;
+    let lab = record.lab(state)?;
     lab.up().context("the lab did not come up")?;
     for host in lab.hosts() {
         let driver = match &host.description().driver {
@@ -153,23 +138,9 @@ fn up(state: &Path, config: &Path, cache: &Path) -> Result<()> {
 
 /// The lab whose record is in the state folder.
 fn kept(state: &Path) -> Result<Option<Lab>> {
-    #[derive(serde::Deserialize)]
-    struct Record {
-        description: Description,
-        cache: PathBuf,
-    }
-    let file = record_file(state);
-    if !file.exists() {
-        return Ok(None);
-    }
-    let text =
-        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let record: Record =
-        serde_json::from_str(&text).with_context(|| format!("{} is not valid", file.display()))?;
-    Ok(Some(Lab::new(
-        &record.description,
-        &site(state, &record.cache)?,
-    )?))
+    Record::read(state)?
+        .map(|record| record.lab(state))
+        .transpose()
 }
 
 fn standing(state: &Path) -> Result<Lab> {
@@ -181,17 +152,19 @@ fn standing(state: &Path) -> Result<Lab> {
     })
 }
 
-fn site(state: &Path, cache: &Path) -> Result<Site> {
-    Ok(Site {
-        id: LabId::DEFAULT,
-        state: state.to_owned(),
-        cache: cache.to_owned(),
-        programs: Programs::beside_this_program()?,
-    })
+fn agent_program(given: Option<&Path>) -> Result<PathBuf> {
+    match given {
+        Some(program) => Ok(std::path::absolute(program)?),
+        None => Ok(Programs::beside_this_program()?.agent()?),
+    }
 }
 
-fn record_file(state: &Path) -> PathBuf {
-    state.join("lab.json")
+/// A host's engine, or the one that builds. (No host is named `builder`: see the description.)
+fn engine<'a>(lab: &'a Lab, name: &str) -> Result<&'a Engine> {
+    Ok(match name {
+        "builder" => lab.builder()?,
+        host => lab.host(host)?.engine(),
+    })
 }
 
 /// Runs a command in this terminal and ends as it ended.
