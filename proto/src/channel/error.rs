@@ -152,7 +152,8 @@ impl From<AlertDescription> for RefusedBecause {
         match alert {
             AlertDescription::CertificateRevoked => Self::Revoked,
             AlertDescription::CertificateExpired => Self::Ended,
-            AlertDescription::UnknownCA => Self::UnknownCa,
+            // Every fleet's CA may have the same name; then it is the signature that gives the other one away.
+            AlertDescription::UnknownCA | AlertDescription::DecryptError => Self::UnknownCa,
             AlertDescription::CertificateRequired => Self::NoCertificate,
             other => Self::Other(other),
         }

@@ -1,7 +1,7 @@
 //! Everything that one host should have.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
