@@ -16,9 +16,10 @@ use crate::version::{ComputeCapability, DriverVersion, VersionError};
 #[serde(transparent)]
 pub struct HostName(String);
 
-/// What one host says it has.
+/// What one host says it has. Made by [`HostFacts::new`] and filled in, since later rules ask for more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HostFacts {
     /// The host's name.
     pub name: HostName,
@@ -45,9 +46,10 @@ pub struct HostFacts {
     pub labels: BTreeMap<String, String>,
 }
 
-/// One GPU of a host.
+/// One GPU of a host. Made by [`Gpu::named`] and filled in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Gpu {
     /// The product's name, as NVML, `nvidia-smi` or a person writes it.
     pub name: String,
@@ -207,3 +209,6 @@ impl FromStr for Architecture {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

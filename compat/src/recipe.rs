@@ -1,7 +1,8 @@
 //! Everything that is asked of one image, and how the catalog makes recipes for a TensorFlow release.
 
-use std::fmt;
-use std::str::FromStr;
+mod base;
+mod form;
+mod id;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,17 +10,8 @@ use crate::catalog::{Catalog, TensorflowRelease};
 use crate::host::Architecture;
 use crate::version::{CudaRelease, CudaVersion, CudnnVersion, PythonVersion, TensorflowVersion};
 
-/// A recipe's name within a release: `tf2.15.1-cuda12.2`, `tf2.15.1-cpu`, `tf2.15.1-cpu-aarch64`. Fit for an image tag.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct RecipeId(String);
-
-/// A text that is not a recipe's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not a recipe: expected lower-case letters, digits, dots and dashes, such as tf2.15.1-cuda12.2"
-)]
-pub struct RecipeIdError(String);
+pub use base::{BaseImage, BaseImageError};
+pub use id::{RecipeId, RecipeIdError};
 
 /// What an image must contain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +31,8 @@ pub struct Recipe {
     pub base: BaseImage,
     /// The top-level Python requirements, in PEP 508 form; what they need in turn is the lock's work.
     pub requirements: Vec<String>,
+    /// Distributions among what the lock will find that exist as source only, and must be built; all others have wheels.
+    pub source_distributions: Vec<String>,
 }
 
 /// The CUDA side of an image.
@@ -53,16 +47,6 @@ pub struct CudaStack {
     /// TensorFlow does not look into the CUDA wheels by itself: the image sets `LD_LIBRARY_PATH` to the `lib` folder of
     /// each package below `site-packages/nvidia`.
     pub needs_library_path: bool,
-}
-
-/// A distribution release, such as Debian bookworm.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct BaseImage {
-    /// Such as `debian`.
-    pub distribution: String,
-    /// Such as `bookworm`.
-    pub suite: String,
 }
 
 /// Why the catalog has no recipe for a TensorFlow release.
@@ -194,6 +178,7 @@ impl Recipe {
                 suite: base.suite.clone(),
             },
             requirements,
+            source_distributions: release.source_distributions.clone(),
         })
     }
 }
@@ -205,99 +190,6 @@ fn no_wheel(tensorflow: &TensorflowVersion, device: &str, architecture: Architec
         architecture,
     }
 }
-
-impl RecipeId {
-    fn of(
-        tensorflow: &TensorflowVersion,
-        cuda: Option<&CudaStack>,
-        architecture: Architecture,
-    ) -> Self {
-        let device = cuda.map_or_else(
-            || "cpu".to_owned(),
-            |stack| format!("cuda{}", stack.installed.level()),
-        );
-        // The architecture is said only where it is not what everybody assumes.
-        match architecture {
-            Architecture::X86_64 => Self(format!("tf{tensorflow}-{device}")),
-            Architecture::Aarch64 => Self(format!("tf{tensorflow}-{device}-{architecture}")),
-        }
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for RecipeId {
-    type Err = RecipeIdError;
-
-    fn from_str(text: &str) -> Result<Self, RecipeIdError> {
-        let letters = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_')
-        };
-        if text.is_empty() || !text.bytes().all(letters) {
-            return Err(RecipeIdError(text.to_owned()));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for RecipeId {
-    type Error = RecipeIdError;
-
-    fn try_from(text: String) -> Result<Self, RecipeIdError> {
-        text.parse()
-    }
-}
-
-impl From<RecipeId> for String {
-    fn from(id: RecipeId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for RecipeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Display for BaseImage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}:{}", self.distribution, self.suite))
-    }
-}
-
-impl From<BaseImage> for String {
-    fn from(base: BaseImage) -> Self {
-        base.to_string()
-    }
-}
-
-impl TryFrom<String> for BaseImage {
-    type Error = BaseImageError;
-
-    fn try_from(text: String) -> Result<Self, BaseImageError> {
-        match text.split_once(':') {
-            Some((distribution, suite)) if !distribution.is_empty() && !suite.is_empty() => {
-                Ok(Self {
-                    distribution: distribution.to_owned(),
-                    suite: suite.to_owned(),
-                })
-            }
-            _ => Err(BaseImageError(text)),
-        }
-    }
-}
-
-/// A text that does not name a distribution release.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a base: expected a distribution and its release, such as debian:bookworm")]
-pub struct BaseImageError(String);
-
-mod form;
 
 #[cfg(test)]
 mod tests;

@@ -207,7 +207,8 @@ proptest! {
         spec.preference = if uniform { Preference::Uniform } else { Preference::Newest };
         let before = plan(catalog, &spec, &hosts, &Policy::default(), None).unwrap();
         let mut hosts = hosts;
-        hosts[0] = HostFacts { name: hosts[0].name.clone(), ..changed };
+        let name = std::mem::replace(&mut hosts[0], changed).name;
+        hosts[0].name = name;
         let after = plan(catalog, &spec, &hosts, &Policy::default(), Some(&before)).unwrap();
         for host in &hosts[1..] {
             let variant = |plan: &tfleet_compat::Plan| plan.assignment(&host.name).map(|found| found.variant.clone());

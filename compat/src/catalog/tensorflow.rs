@@ -42,6 +42,9 @@ pub struct TensorflowRelease {
     /// Requirements to state beside the package, where its own metadata is too loose.
     #[serde(default)]
     pub companions: Vec<String>,
+    /// Distributions that it needs in turn and that exist as source only.
+    #[serde(default)]
+    pub source_distributions: Vec<String>,
     /// The oldest C library that the wheel runs on.
     pub glibc: GlibcVersion,
     /// Whether a CPU without AVX dies of it.

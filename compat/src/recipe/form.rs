@@ -21,6 +21,8 @@ pub(super) struct RecipeForm {
     base: BaseImage,
     architecture: Architecture,
     requirements: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    source_distributions: Vec<String>,
 }
 
 /// CUDA fields of which some are set and others are not, or do not agree.
@@ -57,6 +59,7 @@ impl From<Recipe> for RecipeForm {
             base: recipe.base,
             architecture: recipe.architecture,
             requirements: recipe.requirements,
+            source_distributions: recipe.source_distributions,
         }
     }
 }
@@ -92,6 +95,7 @@ impl TryFrom<RecipeForm> for Recipe {
             architecture: form.architecture,
             base: form.base,
             requirements: form.requirements,
+            source_distributions: form.source_distributions,
         })
     }
 }
