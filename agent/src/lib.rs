@@ -5,6 +5,7 @@
 pub mod app;
 pub mod artifact;
 pub mod config;
+pub mod durable;
 pub mod engine;
 pub mod identity;
 pub mod inventory;

@@ -1,0 +1,106 @@
+//! Where key, certificate and CA are kept. A certificate that does not fit the other two is none.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
+use rustls_pki_types::CertificateDer;
+
+use super::{Credentials, IdentityError, certificate};
+use crate::durable::{self, Access};
+
+/// The folder `identity` of the agent's data. Cheap to clone; everything in here blocks.
+#[derive(Debug, Clone)]
+pub struct IdentityFolder {
+    folder: PathBuf,
+}
+
+impl IdentityFolder {
+    pub fn open(folder: &Path) -> Result<Self, IdentityError> {
+        durable::make_folder(folder)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// What a finished enrolment left here. An unfinished one (a death between the two files, or another key) left
+    /// nothing that can be used, which the log says.
+    pub fn credentials(&self) -> Result<Option<Credentials>, IdentityError> {
+        let (Some(ca), Some(certificate)) = (
+            durable::read(&self.ca_file())?,
+            durable::read(&self.certificate_file())?,
+        ) else {
+            return Ok(None);
+        };
+        match self.fit(ca, certificate) {
+            Err(IdentityError::Certificate(error)) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "the stored certificate is not used");
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    /// Keeps what the coordinator gave, once it is known to be for this host. The CA first: the certificate is what
+    /// completes an enrolment.
+    pub(super) fn keep(
+        &self,
+        ca: Vec<u8>,
+        certificate: Vec<u8>,
+    ) -> Result<Credentials, IdentityError> {
+        let credentials = self.fit(ca, certificate)?;
+        durable::write(&self.ca_file(), &credentials.ca, Access::Everybody)?;
+        durable::write(
+            &self.certificate_file(),
+            &credentials.certificate,
+            Access::Everybody,
+        )?;
+        Ok(credentials)
+    }
+
+    /// A signing request (PKCS #10, DER) for the host's key. Its subject is empty: the coordinator knows our name.
+    pub(super) fn signing_request(&self) -> Result<Vec<u8>, IdentityError> {
+        let key = self.key()?;
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .map_err(IdentityError::SigningRequest)?;
+        Ok(request.der().to_vec())
+    }
+
+    fn fit(&self, ca: Vec<u8>, certificate: Vec<u8>) -> Result<Credentials, IdentityError> {
+        let key = self.key()?;
+        let reading = certificate::read(&certificate, &ca, &key.subject_public_key_info())?;
+        Ok(Credentials {
+            host: reading.host,
+            ca: CertificateDer::from(ca),
+            certificate: CertificateDer::from(certificate),
+            key: key.serialize_der().into(),
+            not_before: reading.not_before,
+            not_after: reading.not_after,
+        })
+    }
+
+    /// The host's key, made at its first use. A damaged one is an error: a new one would be another host to the
+    /// coordinator, and the certificate in hand worthless.
+    fn key(&self) -> Result<KeyPair, IdentityError> {
+        let path = self.folder.join("host.key");
+        let unusable = |source| IdentityError::Key {
+            path: path.clone(),
+            source,
+        };
+        if let Some(content) = durable::read(&path)? {
+            return KeyPair::from_pem(&String::from_utf8_lossy(&content)).map_err(unusable);
+        }
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(unusable)?;
+        durable::write(&path, key.serialize_pem().as_bytes(), Access::Owner)?;
+        Ok(key)
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        self.folder.join("ca.der")
+    }
+
+    fn certificate_file(&self) -> PathBuf {
+        self.folder.join("certificate.der")
+    }
+}

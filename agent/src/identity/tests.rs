@@ -1,0 +1,122 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
+    IsCa, KeyPair,
+};
+use rustls_pki_types::CertificateSigningRequestDer;
+
+use super::*;
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn ca(&self) -> Vec<u8> {
+        self.0.der().to_vec()
+    }
+
+    fn certify(&self, request: Vec<u8>, host: &str) -> Vec<u8> {
+        let request = CertificateSigningRequestDer::from(request);
+        let mut request = CertificateSigningRequestParams::from_der(&request).unwrap();
+        request
+            .params
+            .distinguished_name
+            .push(DnType::CommonName, host);
+        request.signed_by(&self.0).unwrap().der().to_vec()
+    }
+}
+
+fn open(path: &Path) -> IdentityFolder {
+    IdentityFolder::open(path).unwrap()
+}
+
+#[test]
+fn an_enrolment_that_finished_is_there_after_a_restart() {
+    let disk = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let folder = open(disk.path());
+    assert!(folder.credentials().unwrap().is_none());
+    let certificate = authority.certify(folder.signing_request().unwrap(), "node-1");
+    folder.keep(authority.ca(), certificate).unwrap();
+    let credentials = open(disk.path()).credentials().unwrap().unwrap();
+    assert_eq!(credentials.host.as_str(), "node-1");
+    assert_eq!(credentials.fleet(), Digest::of(&authority.ca()));
+}
+
+#[test]
+fn the_key_is_made_once_and_only_its_owner_reads_it() {
+    let disk = tempfile::tempdir().unwrap();
+    open(disk.path()).signing_request().unwrap();
+    let key = disk.path().join("host.key");
+    let first = fs::read(&key).unwrap();
+    assert_eq!(
+        fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    open(disk.path()).signing_request().unwrap();
+    assert_eq!(fs::read(&key).unwrap(), first);
+}
+
+#[test]
+fn a_death_between_ca_and_certificate_leaves_nothing_that_is_used() {
+    let disk = tempfile::tempdir().unwrap();
+    let (old, new) = (Authority::new(), Authority::new());
+    let folder = open(disk.path());
+    let certificate = old.certify(folder.signing_request().unwrap(), "node-1");
+    folder.keep(old.ca(), certificate).unwrap();
+    fs::write(disk.path().join("ca.der"), new.ca()).unwrap();
+    assert!(folder.credentials().unwrap().is_none());
+}
+
+#[test]
+fn a_certificate_for_another_key_is_refused() {
+    let (disk, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let authority = Authority::new();
+    let certificate = authority.certify(open(other.path()).signing_request().unwrap(), "node-1");
+    let error = open(disk.path())
+        .keep(authority.ca(), certificate)
+        .unwrap_err();
+    assert!(
+        matches!(error, IdentityError::Certificate(CertificateError::Key)),
+        "{error:?}"
+    );
+    assert!(open(disk.path()).credentials().unwrap().is_none());
+}
+
+#[test]
+fn a_damaged_key_is_an_error_and_not_a_new_key() {
+    let disk = tempfile::tempdir().unwrap();
+    fs::write(disk.path().join("host.key"), "garbage").unwrap();
+    let error = open(disk.path()).signing_request().unwrap_err();
+    assert!(error.to_string().contains("host.key"), "{error}");
+}
+
+#[tokio::test]
+async fn without_certificate_and_token_file_the_way_on_is_told() {
+    let disk = tempfile::tempdir().unwrap();
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    let error = obtain(&open(disk.path()), &nobody, None).await.unwrap_err();
+    assert!(error.to_string().contains("tfleet token create"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_serves_although_the_token_beside_it_is_of_no_use() {
+    let disk = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let folder = open(disk.path());
+    let certificate = authority.certify(folder.signing_request().unwrap(), "node-1");
+    folder.keep(authority.ca(), certificate).unwrap();
+    let token = disk.path().join("token");
+    fs::write(&token, "not a token").unwrap();
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    let credentials = obtain(&folder, &nobody, Some(&token)).await.unwrap();
+    assert_eq!(credentials.host.as_str(), "node-1");
+}

@@ -1,1 +1,0 @@
-//! What the agent remembers about its own deeds, so that dying on any line loses nothing.

@@ -1,0 +1,113 @@
+//! The desired state that this host last accepted, and which one it accepts next.
+
+use std::cmp::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tfleet_proto::model::desired::DesiredState;
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::failure::Failure;
+
+use super::LedgerError;
+use crate::durable;
+
+/// The highest desired state that was accepted, on disk before anybody acts on it.
+#[derive(Debug)]
+pub struct Accepted {
+    path: PathBuf,
+    state: Option<Arc<DesiredState>>,
+}
+
+/// How an acceptable state relates to the accepted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceptance {
+    Newer,
+    /// The very same; there is nothing to do.
+    Same,
+}
+
+/// Why a state is not accepted. Pairs are (incarnation, generation).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unacceptable {
+    #[error(
+        "the coordinator sent desired state {offered:?} (incarnation, generation), which is older than {accepted:?}, \
+         the newest that this host accepted"
+    )]
+    Older {
+        offered: (u64, u64),
+        accepted: (u64, u64),
+    },
+    #[error(
+        "the coordinator sent two different desired states under one number {pair:?} (incarnation, generation): \
+         this host accepted {accepted} and was now offered {offered}"
+    )]
+    Conflict {
+        pair: (u64, u64),
+        accepted: Digest,
+        offered: Digest,
+    },
+}
+
+impl Accepted {
+    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+        durable::make_folder(folder)?;
+        let path = folder.join("accepted.json");
+        let state = super::load(&path)?.map(Arc::new);
+        Ok(Self { path, state })
+    }
+
+    pub fn state(&self) -> Option<Arc<DesiredState>> {
+        self.state.clone()
+    }
+
+    /// Decides about `offered` without keeping it.
+    pub fn judge(&self, offered: &DesiredState) -> Result<Acceptance, Unacceptable> {
+        let Some(state) = &self.state else {
+            return Ok(Acceptance::Newer);
+        };
+        let (accepted_pair, offered_pair) = (pair(state), pair(offered));
+        match offered_pair.cmp(&accepted_pair) {
+            Ordering::Greater => Ok(Acceptance::Newer),
+            Ordering::Less => Err(Unacceptable::Older {
+                offered: offered_pair,
+                accepted: accepted_pair,
+            }),
+            Ordering::Equal => {
+                let (accepted, offered) = (state.digest(), offered.digest());
+                if accepted == offered {
+                    Ok(Acceptance::Same)
+                } else {
+                    Err(Unacceptable::Conflict {
+                        pair: accepted_pair,
+                        accepted,
+                        offered,
+                    })
+                }
+            }
+        }
+    }
+
+    /// Keeps a state that was judged [`Acceptance::Newer`]. Returns once it is on disk.
+    pub async fn keep(&mut self, state: Arc<DesiredState>) -> Result<(), LedgerError> {
+        super::save(self.path.clone(), (*state).clone()).await?;
+        self.state = Some(state);
+        Ok(())
+    }
+}
+
+impl Unacceptable {
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Older { .. } => Failure::new("desired-state-older", self.to_string()).with_remedy(
+                "if the coordinator was restored from a backup, tell it so: that raises its incarnation",
+            ),
+            Self::Conflict { .. } => Failure::new("desired-state-conflict", self.to_string()).with_remedy(
+                "find out whether two coordinators speak for this fleet, or whether one was restored from a backup",
+            ),
+        }
+    }
+}
+
+fn pair(state: &DesiredState) -> (u64, u64) {
+    (state.incarnation, state.generation)
+}

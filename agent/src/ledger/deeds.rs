@@ -1,0 +1,137 @@
+//! What this agent did on its host: images it brought, containers it made. Intentions are noted before the act.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::inventory::GpuMode;
+
+use super::LedgerError;
+use crate::durable;
+
+/// The agent's own deeds. Everything in the engine that does not stand here is somebody else's.
+#[derive(Debug)]
+pub struct Deeds {
+    path: PathBuf,
+    book: Book,
+}
+
+/// An image that the agent brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageDeed {
+    /// The engine's identifier.
+    pub engine_id: String,
+    /// The references that the agent gave it.
+    pub tags: Vec<String>,
+    /// Uncompressed bytes of all layers.
+    pub content_bytes: u64,
+    pub finished_at: Timestamp,
+}
+
+/// A container that the agent made, or is about to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContainerDeed {
+    /// Digest of the specification, as the container's label has it.
+    pub spec: Digest,
+    /// The engine's identifier; `None` between the intention and the engine's answer.
+    pub id: Option<String>,
+    pub artifact: Digest,
+    /// Zero: the engine's default.
+    pub stop_grace_seconds: u32,
+    pub gpu_mode: Option<GpuMode>,
+    /// Whether it was started since it was made or last stopped by us.
+    pub started: bool,
+    /// A start that was asked of the engine and not yet seen to have happened.
+    pub starting: Option<Starting>,
+    /// The last restart that was carried out.
+    pub restart_serial: u64,
+}
+
+/// A start or restart under way: it happened once the container's start time differs from `before`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Starting {
+    pub restart_serial: u64,
+    pub before: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Book {
+    images: BTreeMap<Digest, ImageDeed>,
+    containers: BTreeMap<String, ContainerDeed>,
+}
+
+impl Deeds {
+    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+        durable::make_folder(folder)?;
+        let path = folder.join("deeds.json");
+        let book = super::load(&path)?.unwrap_or_default();
+        Ok(Self { path, book })
+    }
+
+    /// By artifact.
+    pub fn images(&self) -> &BTreeMap<Digest, ImageDeed> {
+        &self.book.images
+    }
+
+    /// By name.
+    pub fn containers(&self) -> &BTreeMap<String, ContainerDeed> {
+        &self.book.containers
+    }
+
+    pub async fn note_image(
+        &mut self,
+        artifact: Digest,
+        deed: ImageDeed,
+    ) -> Result<(), LedgerError> {
+        self.change(|book| drop(book.images.insert(artifact, deed)))
+            .await
+    }
+
+    pub async fn forget_image(&mut self, artifact: &Digest) -> Result<(), LedgerError> {
+        self.change(|book| drop(book.images.remove(artifact))).await
+    }
+
+    pub async fn note_container(
+        &mut self,
+        name: &str,
+        deed: ContainerDeed,
+    ) -> Result<(), LedgerError> {
+        self.change(|book| drop(book.containers.insert(name.to_owned(), deed)))
+            .await
+    }
+
+    /// Changes a deed that stands in the ledger; one that does not is left alone.
+    pub async fn amend_container(
+        &mut self,
+        name: &str,
+        amend: impl FnOnce(&mut ContainerDeed),
+    ) -> Result<(), LedgerError> {
+        self.change(|book| {
+            if let Some(deed) = book.containers.get_mut(name) {
+                amend(deed);
+            }
+        })
+        .await
+    }
+
+    pub async fn forget_container(&mut self, name: &str) -> Result<(), LedgerError> {
+        self.change(|book| drop(book.containers.remove(name))).await
+    }
+
+    /// What was not written did not happen: memory follows the disk.
+    async fn change(&mut self, change: impl FnOnce(&mut Book)) -> Result<(), LedgerError> {
+        let mut changed = self.book.clone();
+        change(&mut changed);
+        if changed != self.book {
+            super::save(self.path.clone(), changed.clone()).await?;
+            self.book = changed;
+        }
+        Ok(())
+    }
+}

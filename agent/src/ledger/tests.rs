@@ -1,0 +1,139 @@
+use std::fs;
+use std::sync::Arc;
+
+use tfleet_proto::model::desired::DesiredState;
+use tfleet_proto::model::digest::Digest;
+
+use super::*;
+
+fn state(incarnation: u64, generation: u64) -> DesiredState {
+    DesiredState {
+        incarnation,
+        generation,
+        ..DesiredState::default()
+    }
+}
+
+fn deed(id: Option<&str>) -> ContainerDeed {
+    ContainerDeed {
+        spec: Digest::of(b"spec"),
+        id: id.map(str::to_owned),
+        artifact: Digest::of(b"artifact"),
+        stop_grace_seconds: 0,
+        gpu_mode: None,
+        started: false,
+        starting: None,
+        restart_serial: 0,
+    }
+}
+
+#[test]
+fn the_first_state_is_accepted_whatever_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let accepted = Accepted::open(folder.path()).unwrap();
+    assert_eq!(accepted.judge(&state(0, 0)), Ok(Acceptance::Newer));
+}
+
+#[tokio::test]
+async fn numbers_are_compared_incarnation_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut accepted = Accepted::open(folder.path()).unwrap();
+    accepted.keep(Arc::new(state(2, 10))).await.unwrap();
+    assert_eq!(accepted.judge(&state(2, 11)), Ok(Acceptance::Newer));
+    assert_eq!(accepted.judge(&state(3, 1)), Ok(Acceptance::Newer));
+    assert_eq!(accepted.judge(&state(2, 10)), Ok(Acceptance::Same));
+    for (incarnation, generation) in [(2, 9), (1, 99)] {
+        let offered = (incarnation, generation);
+        assert_eq!(
+            accepted.judge(&state(incarnation, generation)),
+            Err(Unacceptable::Older {
+                offered,
+                accepted: (2, 10)
+            })
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_equal_number_with_other_content_is_a_conflict() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut accepted = Accepted::open(folder.path()).unwrap();
+    accepted.keep(Arc::new(state(1, 1))).await.unwrap();
+    let other = DesiredState {
+        images: vec![image()],
+        ..state(1, 1)
+    };
+    let refusal = accepted.judge(&other).unwrap_err();
+    assert!(matches!(
+        refusal,
+        Unacceptable::Conflict { pair: (1, 1), .. }
+    ));
+    assert_eq!(refusal.failure().code, "desired-state-conflict");
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_there_after_a_death() {
+    let folder = tempfile::tempdir().unwrap();
+    Accepted::open(folder.path())
+        .unwrap()
+        .keep(Arc::new(state(1, 7)))
+        .await
+        .unwrap();
+    // A death in the middle of writing the next one leaves this behind.
+    fs::write(
+        folder.path().join("accepted.json.new"),
+        b"{\"incarnation\":1,\"gener",
+    )
+    .unwrap();
+    let accepted = Accepted::open(folder.path()).unwrap();
+    assert_eq!(*accepted.state().unwrap(), state(1, 7));
+    assert!(accepted.judge(&state(1, 6)).is_err());
+}
+
+#[tokio::test]
+async fn deeds_are_there_after_a_death_also_intentions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut deeds = Deeds::open(folder.path()).unwrap();
+    deeds.note_container("train", deed(None)).await.unwrap();
+    drop(deeds);
+    let mut deeds = Deeds::open(folder.path()).unwrap();
+    assert_eq!(deeds.containers()["train"], deed(None));
+    deeds
+        .amend_container("train", |deed| deed.id = Some("c1".to_owned()))
+        .await
+        .unwrap();
+    drop(deeds);
+    let mut deeds = Deeds::open(folder.path()).unwrap();
+    assert_eq!(deeds.containers()["train"], deed(Some("c1")));
+    deeds.forget_container("train").await.unwrap();
+    assert!(Deeds::open(folder.path()).unwrap().containers().is_empty());
+}
+
+#[tokio::test]
+async fn memory_does_not_run_ahead_of_a_disk_that_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut deeds = Deeds::open(&folder.path().join("ledger")).unwrap();
+    fs::remove_dir_all(folder.path().join("ledger")).unwrap();
+    assert!(deeds.note_container("train", deed(None)).await.is_err());
+    assert!(deeds.containers().is_empty());
+}
+
+#[test]
+fn a_damaged_ledger_is_an_error_and_not_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("deeds.json"), b"{}{").unwrap();
+    let error = Deeds::open(folder.path()).unwrap_err();
+    assert!(
+        error.to_string().contains("deeds.json is damaged"),
+        "{error}"
+    );
+}
+
+fn image() -> tfleet_proto::model::desired::DesiredImage {
+    tfleet_proto::model::desired::DesiredImage {
+        artifact: Digest::of(b"artifact"),
+        release: "train:v7".parse().unwrap(),
+        variant: "tf2.15.1-cpu".parse().unwrap(),
+        tags: vec!["tfleet/train:v7".to_owned()],
+    }
+}
