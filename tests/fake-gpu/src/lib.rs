@@ -170,3 +170,6 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 fn is_false(value: &bool) -> bool {
     !value
 }
+
+#[cfg(test)]
+mod tests;

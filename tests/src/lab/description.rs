@@ -162,3 +162,6 @@ impl HostDescription {
             .transpose()
     }
 }
+
+#[cfg(test)]
+mod tests;

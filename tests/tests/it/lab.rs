@@ -231,10 +231,12 @@ fn an_engine_that_was_killed_starts_again_and_keeps_its_containers() {
     let engine = lab.host("a").unwrap().engine();
     load_tiny(engine);
     let mut docker = engine.docker();
+    // The first process of a container ignores the usual signal, and stopping it would take ten seconds.
     run(docker.args([
         "run",
         "--detach",
         "--restart=always",
+        "--stop-signal=KILL",
         "tiny",
         "sleep",
         "1000",

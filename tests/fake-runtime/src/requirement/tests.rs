@@ -3,18 +3,23 @@ use tfleet_fake_gpu::MajorMinor;
 use super::*;
 
 fn tesla() -> Gpu {
-    let text =
-        "name = 'Tesla T4'\ncompute_capability = '7.5'\nmemory_mib = 15109\nbrand = 'tesla'\n";
-    let machine: tfleet_fake_gpu::Machine = toml_of(&format!("[[gpu]]\n{text}"));
-    let gpu = machine.gpus.into_iter().next().unwrap();
-    assert_eq!(gpu.compute_capability, MajorMinor::new(7, 5));
-    gpu
-}
-
-fn toml_of(text: &str) -> tfleet_fake_gpu::Machine {
-    let file = std::env::temp_dir().join(format!("requirement-{}.toml", std::process::id()));
-    std::fs::write(&file, text).unwrap();
-    tfleet_fake_gpu::Machine::read(&file).unwrap()
+    Gpu {
+        name: "Tesla T4".to_owned(),
+        uuid: None,
+        compute_capability: MajorMinor::new(7, 5),
+        memory_mib: 15_109,
+        temperature_c: None,
+        utilisation_percent: None,
+        power_mw: None,
+        ecc: None,
+        mig: None,
+        lost: false,
+        reset_required: false,
+        brand: Some("tesla".to_owned()),
+        pci_bus_id: None,
+        xids: Vec::new(),
+        processes: Vec::new(),
+    }
 }
 
 fn check(text: &str) -> Result<(), RequirementError> {

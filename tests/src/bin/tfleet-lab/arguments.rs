@@ -164,3 +164,54 @@ fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<()> {
     table.insert(key.to_owned(), value);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tfleet_tests::lab::machine;
+
+    use super::*;
+
+    fn edited(assignments: &[&str]) -> Result<Machine> {
+        let set = assignments.iter().map(|text| (*text).to_owned()).collect();
+        let machine = machine("a", "470.256.02", &["Tesla T4".to_owned()])?;
+        GpuEdit { set }.apply(&machine)
+    }
+
+    #[test]
+    fn values_keep_their_type() {
+        let machine = edited(&["gpu.0.temperature_c=88", "gpu.0.lost=true"]).unwrap();
+        assert_eq!(machine.gpus[0].temperature_c, Some(88));
+        assert!(machine.gpus[0].lost);
+        let machine = edited(&["gpu.0.process=[{ pid = 7, memory_mib = 900 }]"]).unwrap();
+        assert_eq!(machine.gpus[0].processes[0].pid, 7);
+    }
+
+    #[test]
+    fn a_new_driver_brings_its_cuda_and_an_empty_one_takes_it_away() {
+        let cuda = |assignments: &[&str]| {
+            edited(assignments)
+                .unwrap()
+                .cuda_version
+                .map(|v| v.to_string())
+        };
+        assert_eq!(
+            cuda(&["driver_version=535.183.01"]).as_deref(),
+            Some("12.2")
+        );
+        let both = ["driver_version=535.183.01", "cuda_version=12.1"];
+        assert_eq!(cuda(&both).as_deref(), Some("12.1"));
+        assert_eq!(cuda(&["driver_version="]), None);
+    }
+
+    #[test]
+    fn what_does_not_exist_cannot_be_set() {
+        for wrong in [
+            "temperature_c",
+            "colour=red",
+            "gpu.1.lost=true",
+            "gpu.0.colour=red",
+        ] {
+            assert!(edited(&[wrong]).is_err(), "{wrong}");
+        }
+    }
+}
