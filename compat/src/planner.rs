@@ -6,9 +6,10 @@
 //! with the number of kinds of host and not with the fleet.
 
 mod candidates;
+mod choice;
 mod class;
 mod cover;
-mod reason;
+mod remedy;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,9 @@ use crate::verdict::{Compatibility, Verdict};
 use crate::version::TensorflowVersion;
 
 use candidates::Candidates;
-use class::Class;
+use choice::Choice;
+use class::Classes;
+use remedy::LeftOut;
 
 /// What operators decide beside the release.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,16 +157,15 @@ pub fn plan(
     running: Option<&Plan>,
 ) -> Result<Plan, PlanError> {
     let candidates = Candidates::new(catalog, release)?;
-    let by_name = sorted(hosts)?;
-    let mut classes: BTreeMap<Class, Vec<Consideration>> = BTreeMap::new();
-    for host in by_name.values() {
-        classes
-            .entry(Class::of(host))
-            .or_insert_with(|| candidates.consider(catalog, host, policy));
-    }
+    let classes = Classes::of(hosts)?;
+    let considered: Vec<Vec<Consideration>> = classes
+        .examples
+        .iter()
+        .map(|host| candidates.consider(catalog, host, policy))
+        .collect();
     let preferred = match release.preference {
         Preference::Newest => None,
-        Preference::Uniform => Some(cover::fewest(classes.values().map(Vec::as_slice))),
+        Preference::Uniform => Some(cover::fewest(&considered)),
     };
     let today: BTreeMap<&HostName, &RecipeId> = running
         .filter(|_| !policy.rebalance)
@@ -175,35 +177,46 @@ pub fn plan(
         })
         .collect();
 
+    let mut outcomes = BTreeMap::new();
     let mut chosen: BTreeMap<RecipeId, Vec<HostName>> = BTreeMap::new();
-    let mut plan = Plan {
-        release: release.name.clone(),
-        variants: Vec::new(),
-        assignments: Vec::new(),
-        unplaced: Vec::new(),
-    };
-    for (name, host) in by_name {
-        let considered = classes.get(&Class::of(host)).map_or(&[][..], Vec::as_slice);
-        match reason::choose(considered, preferred.as_deref(), today.get(name).copied()) {
-            Some(choice) => {
-                chosen
-                    .entry(choice.recipe.clone())
-                    .or_default()
-                    .push(name.clone());
-                plan.assignments.push(Assignment {
-                    host: name.clone(),
-                    variant: choice.recipe.clone(),
-                    compatibility: choice.compatibility,
-                    reason: choice.reason,
+    let mut assignments = Vec::new();
+    let mut unplaced = Vec::new();
+    for (name, class) in classes.hosts {
+        let today = today.get(name).copied();
+        let outcome = outcomes.entry((class, today)).or_insert_with(|| {
+            let (host, considered) = (classes.examples[class], &considered[class]);
+            choice::choose(considered, preferred.as_deref(), today)
+                .ok_or_else(|| remedy::left_out(catalog, &candidates, host, considered))
+        });
+        let host = name.clone();
+        match outcome.clone() {
+            Ok(Choice {
+                recipe,
+                compatibility,
+                reason,
+            }) => {
+                chosen.entry(recipe.clone()).or_default().push(host.clone());
+                assignments.push(Assignment {
+                    host,
+                    variant: recipe,
+                    compatibility,
+                    reason,
                 });
             }
-            None => plan
-                .unplaced
-                .push(reason::left_out(catalog, &candidates, host, considered)),
+            Err(LeftOut { reason, remedy }) => unplaced.push(Unplaced {
+                host,
+                reason,
+                remedy,
+            }),
         }
     }
-    plan.variants = candidates.variants(chosen);
-    Ok(plan)
+    let variants = candidates.variants(chosen);
+    Ok(Plan {
+        release: release.name.clone(),
+        variants,
+        assignments,
+        unplaced,
+    })
 }
 
 /// What planning considers for one host, in the order in which it would choose: every recipe with its verdict, every
@@ -218,6 +231,20 @@ pub fn explain(
     policy: &Policy,
 ) -> Result<Vec<Consideration>, PlanError> {
     Ok(Candidates::new(catalog, release)?.consider(catalog, host, policy))
+}
+
+impl Consideration {
+    /// Whether there is a recipe that the rules accept.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        matches!(
+            self,
+            Self::Recipe {
+                verdict: Verdict::Accepted { .. },
+                ..
+            }
+        )
+    }
 }
 
 impl Plan {
@@ -238,14 +265,4 @@ impl Plan {
             .iter()
             .find(|variant| variant.recipe.id == *recipe)
     }
-}
-
-fn sorted(hosts: &[HostFacts]) -> Result<BTreeMap<&HostName, &HostFacts>, PlanError> {
-    let mut by_name = BTreeMap::new();
-    for host in hosts {
-        if by_name.insert(&host.name, host).is_some() {
-            return Err(PlanError::DuplicateHost(host.name.clone()));
-        }
-    }
-    Ok(by_name)
 }

@@ -4,13 +4,14 @@
 
 mod fleet;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{gpu_host, host, spec};
 use proptest::prelude::*;
 use tfleet_compat::levels::levels;
 use tfleet_compat::{
-    Architecture, Catalog, DriverVersion, Gpu, HostFacts, Policy, Preference, check, plan, rules,
+    Architecture, Assignment, Catalog, Compatibility, Consideration, DriverVersion, Gpu, HostFacts,
+    Policy, Preference, TensorflowVersion, Verdict, check, explain, plan, rules,
 };
 
 /// Drivers as they were really released, old to new, with some betas between.
@@ -124,6 +125,17 @@ fn fleet_of(most: usize) -> impl Strategy<Value = Vec<HostFacts>> {
     })
 }
 
+fn accepted_tensorflow(consideration: Consideration) -> Option<TensorflowVersion> {
+    match consideration {
+        Consideration::Recipe {
+            tensorflow,
+            verdict: Verdict::Accepted { .. },
+            ..
+        } => Some(tensorflow),
+        _ => None,
+    }
+}
+
 proptest! {
     #[test]
     fn a_newer_driver_never_serves_less_while_it_still_drives_the_gpu(gpu in gpu(), a in driver(), b in driver()) {
@@ -232,6 +244,47 @@ proptest! {
             let upgraded = [gpu_host("left-out", needed, &[gpu])];
             let after = plan(catalog, &spec(constraint), &upgraded, &Policy::default(), None).unwrap();
             prop_assert!(after.unplaced.is_empty(), "{:?}", after.unplaced);
+        }
+    }
+
+    #[test]
+    fn a_uniform_plan_needs_no_more_tensorflows_than_the_best_of_all_choices(hosts in fleet_of(6)) {
+        let catalog = Catalog::builtin();
+        let mut spec = spec(">=2.14");
+        spec.preference = Preference::Uniform;
+        let policy = Policy::default();
+        let plan = plan(catalog, &spec, &hosts, &policy, None).unwrap();
+        let used: BTreeSet<_> = plan.variants.iter().map(|variant| &variant.recipe.tensorflow).collect();
+        let accepted: Vec<BTreeSet<TensorflowVersion>> = hosts
+            .iter()
+            .map(|host| explain(catalog, &spec, host, &policy).unwrap())
+            .map(|considered| considered.into_iter().filter_map(accepted_tensorflow).collect())
+            .filter(|accepted: &BTreeSet<_>| !accepted.is_empty())
+            .collect();
+        let all: Vec<_> = accepted.iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
+        let fewest = (0..1_u32 << all.len())
+            .filter(|choice| {
+                let picked = |version| all.iter().position(|other| *other == version).is_some_and(|at| choice >> at & 1 == 1);
+                accepted.iter().all(|versions| versions.iter().any(picked))
+            })
+            .map(u32::count_ones)
+            .min()
+            .unwrap();
+        prop_assert_eq!(used.len(), fewest as usize);
+        prop_assert_eq!(plan.assignments.len(), accepted.len(), "as many hosts are served as can be");
+    }
+
+    #[test]
+    fn a_host_falls_back_to_the_cpu_only_if_nothing_serves_its_gpus(hosts in fleet_of(6), uniform: bool) {
+        let catalog = Catalog::builtin();
+        let mut spec = spec(">=2.5");
+        spec.preference = if uniform { Preference::Uniform } else { Preference::Newest };
+        let without = plan(catalog, &spec, &hosts, &Policy::default(), None).unwrap();
+        let fallback = Policy { cpu_fallback: true, ..Policy::default() };
+        let with = plan(catalog, &spec, &hosts, &fallback, None).unwrap();
+        for assignment in &without.assignments {
+            let on_cpu = |found: &Assignment| found.compatibility == Compatibility::Cpu;
+            prop_assert_eq!(with.assignment(&assignment.host).map(on_cpu), Some(on_cpu(assignment)));
         }
     }
 

@@ -76,8 +76,8 @@ impl Candidates {
             return judge(&self.cpu);
         }
         let mut considered = judge(&self.gpu);
-        // The CPU comes after every GPU recipe, so a host falls back only where none of them serves it.
-        if policy.cpu_fallback {
+        let served = considered.iter().any(Consideration::is_accepted);
+        if policy.cpu_fallback && !served {
             considered.extend(judge(&self.cpu));
         }
         considered

@@ -10,11 +10,12 @@ use crate::version::TensorflowVersion;
 const EXACT_UP_TO: usize = 4;
 
 /// The fewest releases such that each list has an accepted one among them; of equally many, the newest.
-pub(super) fn fewest<'a>(
-    fleet: impl Iterator<Item = &'a [Consideration]>,
-) -> Vec<TensorflowVersion> {
-    let needs: Vec<BTreeSet<&TensorflowVersion>> =
-        fleet.map(accepted).filter(|set| !set.is_empty()).collect();
+pub(super) fn fewest(fleet: &[Vec<Consideration>]) -> Vec<TensorflowVersion> {
+    let needs: Vec<BTreeSet<&TensorflowVersion>> = fleet
+        .iter()
+        .map(|considered| accepted(considered))
+        .filter(|set| !set.is_empty())
+        .collect();
     let all: BTreeSet<&TensorflowVersion> = needs.iter().flatten().copied().collect();
     let newest_first: Vec<&TensorflowVersion> = all.into_iter().rev().collect();
     (0..=EXACT_UP_TO)

@@ -1,120 +1,19 @@
-//! Choosing among what was considered for one host, and saying why.
+//! Why a host gets nothing, and what to do about it.
 
+use super::Consideration;
 use super::candidates::Candidates;
-use super::{Consideration, Unplaced};
 use crate::catalog::Catalog;
 use crate::host::HostFacts;
 use crate::recipe::RecipeId;
-use crate::rules::{Finding, Refusal, Rule};
-use crate::verdict::{Compatibility, Verdict, check};
+use crate::rules::Refusal;
+use crate::verdict::{Verdict, check};
 use crate::version::{DriverVersion, TensorflowVersion};
 
-/// The recipe for a host.
-pub(super) struct Choice<'a> {
-    pub recipe: &'a RecipeId,
-    pub compatibility: Compatibility,
+/// A host that gets nothing.
+#[derive(Clone)]
+pub(super) struct LeftOut {
     pub reason: String,
-}
-
-/// The recipe that runs today, if the rules still accept it; else the first accepted one of a preferred TensorFlow; else
-/// the first accepted one.
-pub(super) fn choose<'a>(
-    considered: &'a [Consideration],
-    preferred: Option<&[TensorflowVersion]>,
-    today: Option<&RecipeId>,
-) -> Option<Choice<'a>> {
-    let accepted = || considered.iter().filter_map(as_accepted);
-    let best = accepted()
-        .find(|accepted| preferred.is_none_or(|preferred| preferred.contains(accepted.tensorflow)))
-        .or_else(|| accepted().next())?;
-    let kept = accepted()
-        .find(|accepted| Some(accepted.recipe) == today && accepted.recipe != best.recipe);
-    let mut parts = Vec::new();
-    let taken = match kept {
-        Some(kept) => {
-            parts.push(format!(
-                "it runs today; rebalancing would move it to {}",
-                best.recipe
-            ));
-            parts.extend(kept.facts());
-            kept
-        }
-        None => {
-            parts.extend(best.facts());
-            parts.extend(match accepted().next() {
-                Some(newest) if newest.recipe != best.recipe => Some(format!(
-                    "TensorFlow {} would run too, but the release wants as few as can serve the fleet",
-                    newest.tensorflow
-                )),
-                _ => passed_over(considered, best.recipe),
-            });
-            best
-        }
-    };
-    Some(Choice {
-        recipe: taken.recipe,
-        compatibility: taken.compatibility,
-        reason: parts.join("; "),
-    })
-}
-
-struct Accepted<'a> {
-    recipe: &'a RecipeId,
-    tensorflow: &'a TensorflowVersion,
-    compatibility: Compatibility,
-    findings: &'a [Finding],
-}
-
-fn as_accepted(consideration: &Consideration) -> Option<Accepted<'_>> {
-    match consideration {
-        Consideration::Recipe {
-            recipe,
-            tensorflow,
-            verdict:
-                Verdict::Accepted {
-                    compatibility,
-                    findings,
-                },
-        } => Some(Accepted {
-            recipe,
-            tensorflow,
-            compatibility: *compatibility,
-            findings,
-        }),
-        _ => None,
-    }
-}
-
-impl Accepted<'_> {
-    /// The facts that decided, of all that the rules found.
-    fn facts(&self) -> Vec<String> {
-        let deciding = |finding: &&Finding| {
-            matches!(
-                finding.rule,
-                Rule::DriverPresent | Rule::DriverRunsCuda | Rule::MachineCode
-            )
-        };
-        self.findings
-            .iter()
-            .filter(deciding)
-            .map(|finding| finding.fact.clone())
-            .collect()
-    }
-}
-
-/// Why the newest TensorFlow before the chosen one was not taken.
-fn passed_over(considered: &[Consideration], chosen: &RecipeId) -> Option<String> {
-    match considered.first()? {
-        Consideration::Recipe { recipe, .. } if recipe == chosen => None,
-        Consideration::Recipe {
-            tensorflow,
-            verdict,
-            ..
-        } => verdict
-            .refusal()
-            .map(|refusal| format!("not TensorFlow {tensorflow}: {}", refusal.reason)),
-        Consideration::Gap { gap, .. } => Some(gap.to_string()),
-    }
+    pub remedy: String,
 }
 
 /// Why a host gets nothing, and the cheapest cure: the smallest driver upgrade after which some recipe is accepted, as
@@ -124,7 +23,7 @@ pub(super) fn left_out(
     candidates: &Candidates,
     host: &HostFacts,
     considered: &[Consideration],
-) -> Unplaced {
+) -> LeftOut {
     let refused: Vec<(&RecipeId, &TensorflowVersion, &Refusal)> = considered
         .iter()
         .filter_map(|consideration| match consideration {
@@ -164,11 +63,7 @@ pub(super) fn left_out(
         (None, Some((Cure::None(refusal), ..))) => (refusal.reason.clone(), refusal.remedy.clone()),
         _ => no_recipe(host, considered),
     };
-    Unplaced {
-        host: host.name.clone(),
-        reason,
-        remedy,
-    }
+    LeftOut { reason, remedy }
 }
 
 fn no_recipe(host: &HostFacts, considered: &[Consideration]) -> (String, String) {
