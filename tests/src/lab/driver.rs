@@ -3,10 +3,10 @@
 //! All of it lies in the host's folder and can be changed while the host works, as a real driver is upgraded under a
 //! running agent.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::{Value, json};
 use tfleet_fake_gpu::Machine;
 
@@ -95,34 +95,44 @@ impl Driver {
 
     /// Changes the GPU file and `/proc` alone, as a reboot into another kernel module or a failing GPU does.
     pub fn change(&self, machine: &Machine) -> Result<(), LabError> {
-        let nvidia = self.folder.join("proc-driver/nvidia");
-        if nvidia.exists() {
-            fs::remove_dir_all(&nvidia).map_err(at("remove", &nvidia))?;
-        }
-        if let Some(version) = machine.kernel_module_version() {
-            let gpus = nvidia.join("gpus");
-            fs::create_dir_all(&gpus).map_err(at("make", &gpus))?;
-            write(&nvidia.join("version"), &version_text(machine, version))?;
-            for (index, gpu) in machine.gpus.iter().enumerate() {
-                let bus = gpu.pci_bus_id(index).to_lowercase();
-                // NVML writes the domain with eight digits, the kernel with four.
-                let bus = bus.strip_prefix("0000").unwrap_or(&bus);
-                let folder = gpus.join(bus);
-                fs::create_dir_all(&folder).map_err(at("make", &folder))?;
-                let mut text = String::new();
-                // Writing to a string cannot fail.
-                let _ = writeln!(text, "Model: \t\t {}", gpu.name);
-                let _ = writeln!(text, "IRQ:   \t\t {}", 11 + index);
-                let _ = writeln!(text, "GPU UUID: \t {}", gpu.uuid(index));
-                let _ = writeln!(text, "Bus Type: \t PCIe");
-                let _ = writeln!(text, "Bus Location: \t {bus}");
-                let _ = writeln!(text, "Device Minor: \t {index}");
-                write(&folder.join("information"), &text)?;
-            }
-        }
+        self.change_proc(machine)?;
         let devices = self.cdi_folder().join("nvidia.json");
         write(&devices, &format!("{:#}\n", self.cdi(machine)))?;
         Ok(machine.write(&self.gpu_file())?)
+    }
+
+    /// `/proc/driver/nvidia`, replaced in one step: whoever reads it sees the old driver or the new one.
+    fn change_proc(&self, machine: &Machine) -> Result<(), LabError> {
+        let shown = self.folder.join("proc-driver/nvidia");
+        let next = self.folder.join("proc-driver.next");
+        remove_folder(&next)?;
+        let Some(version) = machine.kernel_module_version() else {
+            return remove_folder(&shown);
+        };
+        let gpus = next.join("gpus");
+        fs::create_dir_all(&gpus).map_err(at("make", &gpus))?;
+        write(&next.join("version"), &version_text(machine, version))?;
+        for (index, gpu) in machine.gpus.iter().enumerate() {
+            let bus = gpu.pci_bus_id(index).to_lowercase();
+            // NVML writes the domain with eight digits, the kernel with four.
+            let bus = bus.strip_prefix("0000").unwrap_or(&bus);
+            let folder = gpus.join(bus);
+            fs::create_dir(&folder).map_err(at("make", &folder))?;
+            let text = format!(
+                "Model: \t\t {}\nIRQ:   \t\t {}\nGPU UUID: \t {}\nBus Type: \t PCIe\nBus Location: \t {bus}\n\
+                 Device Minor: \t {index}\n",
+                gpu.name,
+                11 + index,
+                gpu.uuid(index),
+            );
+            write(&folder.join("information"), &text)?;
+        }
+        if !shown.exists() {
+            return fs::rename(&next, &shown).map_err(at("rename", &next));
+        }
+        renameat_with(CWD, &next, CWD, &shown, RenameFlags::EXCHANGE)
+            .map_err(|error| at("replace", &shown)(error.into()))?;
+        remove_folder(&next)
     }
 
     /// The devices as `nvidia-ctk cdi generate` describes them: by index and UUID, and all of them.
@@ -178,6 +188,15 @@ fn version_text(machine: &Machine, version: &str) -> String {
         format!("NVIDIA UNIX x86_64 Kernel Module  {version}  Thu Jan  1 00:00:00 UTC 1970")
     };
     format!("NVRM version: {module}\nGCC version:  imitated by tfleet's lab\n")
+}
+
+fn remove_folder(path: &Path) -> Result<(), LabError> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(at("remove", path)(source))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Copies under another name first: a program that runs cannot be overwritten, but replaced.

@@ -220,8 +220,12 @@ fn a_host_has_its_own_driver_address_and_tools() {
     let query = ["--query-gpu=name,compute_cap", "--format=csv,noheader"];
     let code = |command: &mut Command| command.output().unwrap().status.code();
     assert_eq!(code(gpu.command("nvidia-smi").args(query)), Some(2));
+    gpu.edit_machine(|machine| machine.gpus[0].lost = true)
+        .unwrap();
+    assert_eq!(code(&mut gpu.command("nvidia-smi")), Some(15));
     gpu.edit_machine(|machine| machine.driver_version = None)
         .unwrap();
+    assert!(run(gpu.command("cat").arg("/proc/driver/nvidia/version")).is_err());
     assert_eq!(code(&mut gpu.command("nvidia-smi")), Some(9));
 }
 

@@ -1,8 +1,8 @@
 //! An imitation of `nvidia-smi`, as far as programs ask it.
 //!
 //! It answers `-L`, `--query-gpu` and `--query-compute-apps` as CSV, and a short table, from the GPU file. It ends as the
-//! real one does: 9 without a driver, 18 when library and kernel module differ, 2 for a field that this driver's
-//! `nvidia-smi` did not know, which fails the whole query.
+//! real one does: 9 without a driver, 18 when library and kernel module differ, 15 when a GPU is lost, 2 for a field that
+//! this driver's `nvidia-smi` did not know, which fails the whole query.
 
 mod query;
 
@@ -48,11 +48,21 @@ fn main() -> ExitCode {
         Err(error) => end(9, &format!("{error}\n")),
         Ok(machine) if machine.driver_version.is_none() => end(9, NO_DRIVER),
         Ok(machine) if machine.is_mismatched() => end(18, MISMATCH),
+        Ok(machine) if machine.gpus.iter().any(|gpu| gpu.lost) => end(15, &lost(&machine)),
         Ok(machine) => match answer(&arguments, &machine) {
             Ok(text) => end(0, &text),
             Err(error) => end(2, &format!("{error}\n")),
         },
     }
+}
+
+/// One GPU that fell off the bus fails every query.
+fn lost(machine: &Machine) -> String {
+    let lost = machine.gpus.iter().enumerate().find(|(_, gpu)| gpu.lost);
+    let bus = lost.map_or_else(String::new, |(index, gpu)| gpu.pci_bus_id(index));
+    format!(
+        "Unable to determine the device handle for GPU {bus}: GPU is lost.  Reboot the system to recover this GPU\n"
+    )
 }
 
 fn answer(arguments: &Arguments, machine: &Machine) -> Result<String, QueryError> {
