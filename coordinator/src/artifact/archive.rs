@@ -60,7 +60,11 @@ pub enum ArchiveError {
     #[error("the archive holds {count} images; one is wanted")]
     Several { count: usize },
     #[error("layer {number} has the diff ID {actual}, its image says {expected}")]
-    DiffId { number: usize, expected: Digest, actual: Digest },
+    DiffId {
+        number: usize,
+        expected: Digest,
+        actual: Digest,
+    },
 }
 
 /// Takes the archive `input` into the store. `progress` is told the bytes of layers stored so far.
@@ -78,7 +82,13 @@ pub fn receive<R: Read>(
     let folder = store.chunks_folder();
     let index = std::thread::scope(|scope| {
         let pool = ChunkPool::start(scope, &folder);
-        let intake = Intake { pool: &pool, origin, secrets, progress, stored_bytes: 0 };
+        let intake = Intake {
+            pool: &pool,
+            origin,
+            secrets,
+            progress,
+            stored_bytes: 0,
+        };
         intake.image(input)
     })?;
     secrets.check(index.config.as_bytes(), "configuration or history")?;
@@ -119,17 +129,28 @@ struct Manifest {
 impl Intake<'_> {
     fn image<R: Read>(mut self, input: R) -> Result<ArtifactIndex, ArchiveError> {
         let Content::Tar(unpacked) = sniff(input).map_err(TarError::Read)? else {
-            return Err(not_an_image("it is neither a tar file nor a compressed one"));
+            return Err(not_an_image(
+                "it is neither a tar file nor a compressed one",
+            ));
         };
         let mut input = BufReader::with_capacity(1 << 20, unpacked);
-        let mut peeked = Recorded { input: &mut input, record: Vec::new() };
-        let first = Entries::new(&mut peeked).next_node()?.ok_or_else(|| not_an_image("it is empty"))?;
+        let mut peeked = Recorded {
+            input: &mut input,
+            record: Vec::new(),
+        };
+        let first = Entries::new(&mut peeked)
+            .next_node()?
+            .ok_or_else(|| not_an_image("it is empty"))?;
         let whole = io::Cursor::new(peeked.record).chain(input);
         match self.origin {
             Origin::RootFileSystem { architecture } if !begins_image_archive(&first) => {
                 let layer = self.take_layer(whole)?.layer;
                 let config = image_config::of_root_file_system(architecture, &layer.diff_id);
-                Ok(ArtifactIndex { format: ArtifactFormat::V1, config, layers: vec![layer] })
+                Ok(ArtifactIndex {
+                    format: ArtifactFormat::V1,
+                    config,
+                    layers: vec![layer],
+                })
             }
             _ => self.files(whole)?.into_index(self.origin),
         }
@@ -152,7 +173,9 @@ impl Intake<'_> {
                         text.read_to_end(&mut bytes).map_err(from_read)?;
                         text_bytes += bytes.len();
                         if text_bytes > LARGEST_JSON_TOTAL_BYTES {
-                            return Err(not_an_image("it holds more descriptions than any image has"));
+                            return Err(not_an_image(
+                                "it holds more descriptions than any image has",
+                            ));
                         }
                         files.texts.insert(path, bytes);
                     }
@@ -170,11 +193,18 @@ impl Intake<'_> {
     }
 
     fn take_layer<R: Read>(&mut self, input: R) -> Result<Taken, ArchiveError> {
-        let counted = Counted { output: self.pool.layer(), stored_bytes: &mut self.stored_bytes, progress: self.progress };
+        let counted = Counted {
+            output: self.pool.layer(),
+            stored_bytes: &mut self.stored_bytes,
+            progress: self.progress,
+        };
         let mut scan = Scan::new(counted, self.secrets, "layers");
         let original = match self.origin {
             Origin::Foreign => {
-                let hashed = Hashed { input, hasher: Sha256::new() };
+                let hashed = Hashed {
+                    input,
+                    hasher: Sha256::new(),
+                };
                 let hashed = normalise(hashed, &mut scan).map_err(unwrapped)?;
                 Some(Digest::from_bytes(hashed.hasher.finalize().into()))
             }
@@ -183,17 +213,25 @@ impl Intake<'_> {
                 None
             }
         };
-        Ok(Taken { layer: scan.into_inner().output.finish()?, original })
+        Ok(Taken {
+            layer: scan.into_inner().output.finish()?,
+            original,
+        })
     }
 }
 
 impl Files {
     fn into_index(self, origin: Origin<'_>) -> Result<ArtifactIndex, ArchiveError> {
         let manifest = self.manifest()?;
-        let config: Value = serde_json::from_slice(self.text(&manifest.config)?).map_err(ConfigError::Json)?;
+        let config: Value =
+            serde_json::from_slice(self.text(&manifest.config)?).map_err(ConfigError::Json)?;
         let named = image_config::diff_ids(&config)?;
         if named.len() != manifest.layers.len() {
-            return Err(ConfigError::Layers { named: named.len(), present: manifest.layers.len() }.into());
+            return Err(ConfigError::Layers {
+                named: named.len(),
+                present: manifest.layers.len(),
+            }
+            .into());
         }
         let mut layers = Vec::with_capacity(named.len());
         for (number, (path, expected)) in manifest.layers.iter().zip(named).enumerate() {
@@ -201,26 +239,38 @@ impl Files {
             if let (Origin::Foreign, Some(actual)) = (origin, taken.original)
                 && actual != expected
             {
-                return Err(ArchiveError::DiffId { number, expected, actual });
+                return Err(ArchiveError::DiffId {
+                    number,
+                    expected,
+                    actual,
+                });
             }
             layers.push(taken.layer.clone());
         }
         let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
         let config = image_config::rewrite(&config, &diff_ids)?;
-        Ok(ArtifactIndex { format: ArtifactFormat::V1, config, layers })
+        Ok(ArtifactIndex {
+            format: ArtifactFormat::V1,
+            config,
+            layers,
+        })
     }
 
     /// Of `manifest.json`, or else of an OCI layout's `index.json`.
     fn manifest(&self) -> Result<Manifest, ArchiveError> {
         if let Some(text) = self.texts.get("manifest.json") {
-            let mut manifests: Vec<Manifest> = serde_json::from_slice(text)
-                .map_err(|error| not_an_image(&format!("its manifest.json cannot be read ({error})")))?;
+            let mut manifests: Vec<Manifest> = serde_json::from_slice(text).map_err(|error| {
+                not_an_image(&format!("its manifest.json cannot be read ({error})"))
+            })?;
             return match (manifests.pop(), manifests.len()) {
                 (Some(manifest), 0) => Ok(manifest),
                 (_, others) => Err(ArchiveError::Several { count: others + 1 }),
             };
         }
-        let index = self.texts.get("index.json").ok_or_else(|| not_an_image("it has no manifest.json"))?;
+        let index = self
+            .texts
+            .get("index.json")
+            .ok_or_else(|| not_an_image("it has no manifest.json"))?;
         let blobs_of = |text: &[u8], list: &str| -> Option<Vec<String>> {
             let value: Value = serde_json::from_slice(text).ok()?;
             value.get(list)?.as_array()?.iter().map(blob_path).collect()
@@ -228,25 +278,35 @@ impl Files {
         let unreadable = || not_an_image("its index.json cannot be read");
         let manifests = blobs_of(index, "manifests").ok_or_else(unreadable)?;
         let [manifest] = manifests.as_slice() else {
-            return Err(ArchiveError::Several { count: manifests.len() });
+            return Err(ArchiveError::Several {
+                count: manifests.len(),
+            });
         };
         let text = self.text(manifest)?;
         let value: Value = serde_json::from_slice(text).map_err(|_| unreadable())?;
         Ok(Manifest {
-            config: value.get("config").and_then(blob_path).ok_or_else(unreadable)?,
+            config: value
+                .get("config")
+                .and_then(blob_path)
+                .ok_or_else(unreadable)?,
             layers: blobs_of(text, "layers").ok_or_else(unreadable)?,
         })
     }
 
     fn text(&self, path: &str) -> Result<&[u8], ArchiveError> {
-        let text = self.texts.get(path).ok_or_else(|| not_an_image(&format!("its file {path} is missing")))?;
+        let text = self
+            .texts
+            .get(path)
+            .ok_or_else(|| not_an_image(&format!("its file {path} is missing")))?;
         Ok(text)
     }
 
     fn layer(&self, path: &str) -> Result<&Taken, ArchiveError> {
         // Engines link a repeated layer to its first occurrence; links to links do not occur.
         let path = self.links.get(path).map_or(path, String::as_str);
-        self.layers.get(path).ok_or_else(|| not_an_image(&format!("its layer {path} is missing")))
+        self.layers
+            .get(path)
+            .ok_or_else(|| not_an_image(&format!("its layer {path} is missing")))
     }
 }
 
@@ -260,8 +320,10 @@ fn blob_path(descriptor: &Value) -> Option<String> {
 fn begins_image_archive(first: &Node) -> bool {
     let path = String::from_utf8_lossy(&first.path);
     let name = path.split(['/', '.']).next().unwrap_or_default();
-    matches!(path.as_ref(), "manifest.json" | "index.json" | "oci-layout" | "repositories")
-        || name == "blobs"
+    matches!(
+        path.as_ref(),
+        "manifest.json" | "index.json" | "oci-layout" | "repositories"
+    ) || name == "blobs"
         || Digest::from_hex(name).is_ok()
 }
 
@@ -271,7 +333,9 @@ fn link_target(node: &Node, path: &str) -> Result<String, ArchiveError> {
     if node.kind == Kind::HardLink {
         return Ok(link.into_owned());
     }
-    let escape = || TarError::Escape { path: path.to_owned() };
+    let escape = || TarError::Escape {
+        path: path.to_owned(),
+    };
     let mut parts: Vec<&str> = path.split('/').collect();
     parts.pop();
     for part in link.split('/') {
@@ -285,12 +349,17 @@ fn link_target(node: &Node, path: &str) -> Result<String, ArchiveError> {
 }
 
 fn not_an_image(why: &str) -> ArchiveError {
-    ArchiveError::NotAnImage { why: why.to_owned() }
+    ArchiveError::NotAnImage {
+        why: why.to_owned(),
+    }
 }
 
 fn from_read(error: io::Error) -> ArchiveError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => TarError::Truncated { place: "within an entry" }.into(),
+        io::ErrorKind::UnexpectedEof => TarError::Truncated {
+            place: "within an entry",
+        }
+        .into(),
         _ => TarError::Read(error).into(),
     }
 }
@@ -310,4 +379,5 @@ fn unwrapped(error: NormaliseError) -> ArchiveError {
 }
 
 mod pass;
-use pass::{Counted, Hashed, Recorded};
+pub use pass::Hashed;
+use pass::{Counted, Recorded};

@@ -29,7 +29,8 @@ pub struct ChunkWriter<'a> {
 
 impl<'a> ChunkWriter<'a> {
     pub fn new(folder: &'a Path) -> Result<Self, StoreError> {
-        let compressor = zstd::bulk::Compressor::new(LEVEL).map_err(StoreError::io("prepare to write", folder))?;
+        let compressor = zstd::bulk::Compressor::new(LEVEL)
+            .map_err(StoreError::io("prepare to write", folder))?;
         Ok(Self { folder, compressor })
     }
 
@@ -40,29 +41,48 @@ impl<'a> ChunkWriter<'a> {
         let path = self.folder.join(digest.hex());
         match fs::metadata(&path) {
             Ok(metadata) if metadata.len() > TRAILER_BYTES as u64 => {
-                return Ok(Chunk { digest, content_bytes, frame_bytes: metadata.len() - TRAILER_BYTES as u64 });
+                return Ok(Chunk {
+                    digest,
+                    content_bytes,
+                    frame_bytes: metadata.len() - TRAILER_BYTES as u64,
+                });
             }
             // A file too short to be a chunk is not what its name says: write it again.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(StoreError::io("look for", &path)(error)),
         }
-        let frame = self.compressor.compress(content).map_err(StoreError::io("compress for", &path))?;
+        let frame = self
+            .compressor
+            .compress(content)
+            .map_err(StoreError::io("compress for", &path))?;
         write_whole(&path, &[&frame, &TRAILER_HEAD, &Sha256::digest(&frame)])?;
-        Ok(Chunk { digest, content_bytes, frame_bytes: frame.len() as u64 })
+        Ok(Chunk {
+            digest,
+            content_bytes,
+            frame_bytes: frame.len() as u64,
+        })
     }
 }
 
 /// The frame of a stored chunk, after checking it against the trailer.
 pub fn read(folder: &Path, chunk: &Chunk) -> Result<Vec<u8>, StoreError> {
-    let damaged = |what| StoreError::Chunk { digest: chunk.digest, what };
+    let damaged = |what| StoreError::Chunk {
+        digest: chunk.digest,
+        what,
+    };
     let path = folder.join(chunk.digest.hex());
     let mut bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("its file is missing")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged("its file is missing"));
+        }
         Err(error) => return Err(StoreError::io("read", &path)(error)),
     };
-    let frame_bytes = bytes.len().checked_sub(TRAILER_BYTES).ok_or_else(|| damaged("its file is cut short"))?;
+    let frame_bytes = bytes
+        .len()
+        .checked_sub(TRAILER_BYTES)
+        .ok_or_else(|| damaged("its file is cut short"))?;
     if frame_bytes as u64 != chunk.frame_bytes {
         return Err(damaged("its file is not as long as its index says"));
     }

@@ -84,7 +84,11 @@ struct Extension {
 
 impl<R: Read> Entries<R> {
     pub fn new(input: R) -> Self {
-        Self { input, content_left: 0, padding_left: 0 }
+        Self {
+            input,
+            content_left: 0,
+            padding_left: 0,
+        }
     }
 
     /// The next entry, or none after the archive's end mark. What was not read of the current one is skipped.
@@ -95,7 +99,9 @@ impl<R: Read> Entries<R> {
         let mut extension = Extension::default();
         loop {
             self.skip_rest()?;
-            let Some(header) = self.header()? else { return Ok(None) };
+            let Some(header) = self.header()? else {
+                return Ok(None);
+            };
             let header_size = header.entry_size().map_err(damaged)?;
             match header.entry_type() {
                 EntryType::XHeader => {
@@ -103,8 +109,12 @@ impl<R: Read> Entries<R> {
                     extension.read_pax(&records)?;
                 }
                 EntryType::XGlobalHeader => self.expect_content(header_size)?,
-                EntryType::GNULongName => extension.path = Some(until_nul(self.extension_bytes(header_size)?)),
-                EntryType::GNULongLink => extension.link = Some(until_nul(self.extension_bytes(header_size)?)),
+                EntryType::GNULongName => {
+                    extension.path = Some(until_nul(self.extension_bytes(header_size)?))
+                }
+                EntryType::GNULongLink => {
+                    extension.link = Some(until_nul(self.extension_bytes(header_size)?))
+                }
                 _ => {
                     let node = extension.into_node(&header, header_size)?;
                     self.expect_content(node.size)?;
@@ -135,10 +145,16 @@ impl<R: Read> Entries<R> {
             return Ok(None);
         }
         let header = Header::from_byte_slice(&block).clone();
-        let sum: u32 = block[..148].iter().chain(&block[156..]).map(|byte| u32::from(*byte)).sum();
+        let sum: u32 = block[..148]
+            .iter()
+            .chain(&block[156..])
+            .map(|byte| u32::from(*byte))
+            .sum();
         let expected = header.cksum().map_err(damaged)?;
         if sum + 8 * u32::from(b' ') != expected {
-            return Err(TarError::Damaged { what: "an entry's header does not have its checksum".to_owned() });
+            return Err(TarError::Damaged {
+                what: "an entry's header does not have its checksum".to_owned(),
+            });
         }
         Ok(Some(header))
     }
@@ -151,7 +167,9 @@ impl<R: Read> Entries<R> {
 
     fn extension_bytes(&mut self, size: u64) -> Result<Vec<u8>, TarError> {
         if size > LARGEST_EXTENSION_BYTES {
-            return Err(TarError::Damaged { what: format!("an extended header of {size} bytes") });
+            return Err(TarError::Damaged {
+                what: format!("an extended header of {size} bytes"),
+            });
         }
         self.expect_content(size)?;
         let mut bytes = Vec::new();
@@ -169,10 +187,12 @@ impl<R: Read> Entries<R> {
     }
 
     fn read_exact(&mut self, buffer: &mut [u8], place: &'static str) -> Result<(), TarError> {
-        self.input.read_exact(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => TarError::Truncated { place },
-            _ => TarError::Read(error),
-        })
+        self.input
+            .read_exact(buffer)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => TarError::Truncated { place },
+                _ => TarError::Read(error),
+            })
     }
 }
 
@@ -182,13 +202,17 @@ pub struct Content<'a, R>(&'a mut Entries<R>);
 
 impl<R: Read> Read for Content<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.0.content_left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let wanted = usize::try_from(self.0.content_left)
+            .map_or(buffer.len(), |left| left.min(buffer.len()));
         if wanted == 0 {
             return Ok(0);
         }
         let got = self.0.input.read(&mut buffer[..wanted])?;
         if got == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is cut short within an entry"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the archive is cut short within an entry",
+            ));
         }
         self.0.content_left -= got as u64;
         Ok(got)
@@ -198,16 +222,33 @@ impl<R: Read> Read for Content<'_, R> {
 impl Extension {
     /// Records are `LENGTH KEY=VALUE\n`, the length counting all of it. Values may hold any byte.
     fn read_pax(&mut self, mut records: &[u8]) -> Result<(), TarError> {
-        let broken = || TarError::Damaged { what: "an extended header that is not made of pax records".to_owned() };
+        let broken = || TarError::Damaged {
+            what: "an extended header that is not made of pax records".to_owned(),
+        };
         while records.first().is_some_and(|byte| *byte != 0) {
-            let space = records.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
-            let length: usize =
-                std::str::from_utf8(&records[..space]).ok().and_then(|text| text.parse().ok()).ok_or_else(broken)?;
-            let record = records.get(space + 1..length).and_then(|r| r.strip_suffix(b"\n")).ok_or_else(broken)?;
-            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(broken)?;
+            let space = records
+                .iter()
+                .position(|byte| *byte == b' ')
+                .ok_or_else(broken)?;
+            let length: usize = std::str::from_utf8(&records[..space])
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(broken)?;
+            let record = records
+                .get(space + 1..length)
+                .and_then(|r| r.strip_suffix(b"\n"))
+                .ok_or_else(broken)?;
+            let equals = record
+                .iter()
+                .position(|byte| *byte == b'=')
+                .ok_or_else(broken)?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
-            let number =
-                || std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok()).ok_or_else(broken);
+            let number = || {
+                std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|text| text.parse::<u64>().ok())
+                    .ok_or_else(broken)
+            };
             match key {
                 b"path" => self.path = Some(value.to_vec()),
                 b"linkpath" => self.link = Some(value.to_vec()),
@@ -215,7 +256,9 @@ impl Extension {
                 b"uid" => self.uid = Some(number()?),
                 b"gid" => self.gid = Some(number()?),
                 _ if key.starts_with(b"GNU.sparse.") => {
-                    return Err(TarError::Damaged { what: "a sparse file, which layers do not have".to_owned() });
+                    return Err(TarError::Damaged {
+                        what: "a sparse file, which layers do not have".to_owned(),
+                    });
                 }
                 // Times, owner names and comments fall away here.
                 _ => {
@@ -230,10 +273,14 @@ impl Extension {
     }
 
     fn into_node(self, header: &Header, header_size: u64) -> Result<Node, TarError> {
-        let raw_path = self.path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let raw_path = self
+            .path
+            .unwrap_or_else(|| header.path_bytes().into_owned());
         let shown = String::from_utf8_lossy(&raw_path).into_owned();
         let kind = match header.entry_type() {
-            EntryType::Regular | EntryType::Continuous if raw_path.ends_with(b"/") => Kind::Directory,
+            EntryType::Regular | EntryType::Continuous if raw_path.ends_with(b"/") => {
+                Kind::Directory
+            }
             EntryType::Regular | EntryType::Continuous => Kind::File,
             EntryType::Link => Kind::HardLink,
             EntryType::Symlink => Kind::Symlink,
@@ -242,7 +289,10 @@ impl Extension {
             EntryType::Directory => Kind::Directory,
             EntryType::Fifo => Kind::Fifo,
             other => {
-                return Err(TarError::Kind { path: shown, kind: format!("type {:?}", char::from(other.as_byte())) });
+                return Err(TarError::Kind {
+                    path: shown,
+                    kind: format!("type {:?}", char::from(other.as_byte())),
+                });
             }
         };
         let link = match kind {
@@ -264,7 +314,11 @@ impl Extension {
             mode: header.mode().map_err(damaged)? & 0o7777,
             uid: self.uid.map_or_else(|| header.uid(), Ok).map_err(damaged)?,
             gid: self.gid.map_or_else(|| header.gid(), Ok).map_err(damaged)?,
-            size: if kind == Kind::File { self.size.unwrap_or(header_size) } else { 0 },
+            size: if kind == Kind::File {
+                self.size.unwrap_or(header_size)
+            } else {
+                0
+            },
             device,
             xattrs: self.xattrs,
         })
@@ -273,7 +327,9 @@ impl Extension {
 
 /// The path without `./`, doubled and trailing slashes.
 fn inside(path: &[u8], shown: &str) -> Result<Vec<u8>, TarError> {
-    let escape = || TarError::Escape { path: shown.to_owned() };
+    let escape = || TarError::Escape {
+        path: shown.to_owned(),
+    };
     if path.starts_with(b"/") || path.contains(&0) {
         return Err(escape());
     }
@@ -289,7 +345,10 @@ fn inside(path: &[u8], shown: &str) -> Result<Vec<u8>, TarError> {
 }
 
 fn link_of(header: &Header) -> Vec<u8> {
-    header.link_name_bytes().map(|name| name.into_owned()).unwrap_or_default()
+    header
+        .link_name_bytes()
+        .map(|name| name.into_owned())
+        .unwrap_or_default()
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -300,12 +359,16 @@ fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 fn damaged(error: io::Error) -> TarError {
-    TarError::Damaged { what: error.to_string() }
+    TarError::Damaged {
+        what: error.to_string(),
+    }
 }
 
 fn from_read(error: io::Error) -> TarError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => TarError::Truncated { place: "within an entry" },
+        io::ErrorKind::UnexpectedEof => TarError::Truncated {
+            place: "within an entry",
+        },
         _ => TarError::Read(error),
     }
 }

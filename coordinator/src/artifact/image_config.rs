@@ -20,18 +20,32 @@ pub enum ConfigError {
 /// The same moment as in the layers' entries.
 const FIXED_TIME: &str = "1980-01-01T00:00:00Z";
 
-const KEPT: [&str; 7] = ["architecture", "author", "config", "os", "os.features", "os.version", "variant"];
+const KEPT: [&str; 7] = [
+    "architecture",
+    "author",
+    "config",
+    "os",
+    "os.features",
+    "os.version",
+    "variant",
+];
 const KEPT_OF_HISTORY: [&str; 4] = ["author", "comment", "created_by", "empty_layer"];
 
 /// The diff IDs that a configuration names.
 pub fn diff_ids(config: &Value) -> Result<Vec<Digest>, ConfigError> {
-    let missing = || ConfigError::Missing { field: "rootfs.diff_ids" };
+    let missing = || ConfigError::Missing {
+        field: "rootfs.diff_ids",
+    };
     config
         .pointer("/rootfs/diff_ids")
         .and_then(Value::as_array)
         .ok_or_else(missing)?
         .iter()
-        .map(|id| id.as_str().and_then(|text| text.parse().ok()).ok_or_else(missing))
+        .map(|id| {
+            id.as_str()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(missing)
+        })
         .collect()
 }
 
@@ -48,19 +62,25 @@ pub fn rewrite(config: &Value, diff_ids: &[Digest]) -> Result<String, ConfigErro
         settings.remove("Image");
         settings.retain(|_, value| !value.is_null());
     }
-    let history = config.get("history").and_then(Value::as_array).map(|entries| {
-        let entry = |entry: &Value| {
-            let mut entry = keep(entry, &KEPT_OF_HISTORY);
-            entry.insert("created".to_owned(), json!(FIXED_TIME));
-            Value::Object(entry)
-        };
-        entries.iter().map(entry).collect::<Vec<_>>()
-    });
+    let history = config
+        .get("history")
+        .and_then(Value::as_array)
+        .map(|entries| {
+            let entry = |entry: &Value| {
+                let mut entry = keep(entry, &KEPT_OF_HISTORY);
+                entry.insert("created".to_owned(), json!(FIXED_TIME));
+                Value::Object(entry)
+            };
+            entries.iter().map(entry).collect::<Vec<_>>()
+        });
     if let Some(history) = history {
         kept.insert("history".to_owned(), Value::Array(history));
     }
     kept.insert("created".to_owned(), json!(FIXED_TIME));
-    kept.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": diff_ids }));
+    kept.insert(
+        "rootfs".to_owned(),
+        json!({ "type": "layers", "diff_ids": diff_ids }),
+    );
     Ok(sorted(Value::Object(kept)).to_string())
 }
 
@@ -78,14 +98,20 @@ pub fn of_root_file_system(architecture: &str, diff_id: &Digest) -> String {
 }
 
 fn keep(from: &Value, fields: &[&str]) -> Map<String, Value> {
-    fields.iter().filter_map(|field| Some(((*field).to_owned(), from.get(*field)?.clone()))).collect()
+    fields
+        .iter()
+        .filter_map(|field| Some(((*field).to_owned(), from.get(*field)?.clone())))
+        .collect()
 }
 
 /// `serde_json` keeps keys in order of insertion when some other crate asks it to, so the order is made here.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let mut fields: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let mut fields: Vec<_> = map
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect();
             fields.sort_by(|(one, _), (other, _)| one.cmp(other));
             Value::Object(fields.into_iter().collect())
         }

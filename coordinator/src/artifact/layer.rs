@@ -68,11 +68,16 @@ impl ChunkPool {
 fn work(folder: &Path, waiting: &Mutex<Receiver<Job>>) {
     let mut writer = None;
     loop {
-        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let next = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
         let Ok(job) = next else { return };
         let stored = match &mut writer {
             Some(writer) => ChunkWriter::store(writer, &job.content),
-            empty => ChunkWriter::new(folder).and_then(|made| empty.insert(made).store(&job.content)),
+            empty => {
+                ChunkWriter::new(folder).and_then(|made| empty.insert(made).store(&job.content))
+            }
         };
         let mut content = job.content;
         content.clear();
@@ -102,7 +107,9 @@ impl LayerWriter<'_> {
         }
         while self.chunks.len() < self.sent {
             // Each job answers once, and this writer holds a sender itself: the channel cannot be closed.
-            let Ok(stored) = self.answers.recv() else { break };
+            let Ok(stored) = self.answers.recv() else {
+                break;
+            };
             self.take(stored)?;
         }
         self.chunks.sort_unstable_by_key(|(number, _)| *number);
@@ -116,14 +123,27 @@ impl LayerWriter<'_> {
     fn send(&mut self) -> Result<(), StoreError> {
         // There is room for the answer of every job in flight, so no thread ever waits for this one.
         while self.sent - self.chunks.len() >= IN_FLIGHT - 1 {
-            let Ok(stored) = self.answers.recv() else { break };
+            let Ok(stored) = self.answers.recv() else {
+                break;
+            };
             self.take(stored)?;
         }
-        let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
+        let next = self
+            .spare
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(CHUNK));
         let content = std::mem::replace(&mut self.buffer, next);
-        let job = Job { number: self.sent, content, answer: self.answer.clone() };
+        let job = Job {
+            number: self.sent,
+            content,
+            answer: self.answer.clone(),
+        };
         self.sent += 1;
-        self.pool.jobs.send(job).map_err(|_| StoreError::io("hand over chunks to", Path::new("the store"))(io::Error::other("its threads ended")))
+        self.pool.jobs.send(job).map_err(|_| {
+            StoreError::io("hand over chunks to", Path::new("the store"))(io::Error::other(
+                "its threads ended",
+            ))
+        })
     }
 
     fn take(&mut self, (number, stored, content): Stored) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 
 mod archive;
 mod chunk;
+mod content;
 mod entries;
 mod image_config;
 mod layer;
@@ -24,6 +25,7 @@ use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 
 pub use archive::{ArchiveError, Origin, Received, receive};
+pub use content::LayerContent;
 pub use entries::{Entries, Kind, Node, TarError};
 pub use normalise::FIXED_TIME_SECONDS;
 pub use rebuild::{RebuildError, rebuild};
@@ -62,7 +64,11 @@ pub enum StoreError {
 
 impl StoreError {
     fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { operation, path: path.to_owned(), source }
+        move |source| Self::Io {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// What the operator is told.
@@ -93,7 +99,10 @@ impl Artifacts {
             fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
             for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
                 let path = entry.map_err(StoreError::io("read", &folder))?.path();
-                if path.extension().is_some_and(|extension| extension == &UNFINISHED[1..]) {
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension == &UNFINISHED[1..])
+                {
                     fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
                 }
             }
@@ -106,10 +115,15 @@ impl Artifacts {
     /// # Errors
     /// If it cannot be read or is damaged.
     pub fn index(&self, digest: &Digest) -> Result<Option<ArtifactIndex>, StoreError> {
-        let Some(text) = self.index_text(digest)? else { return Ok(None) };
+        let Some(text) = self.index_text(digest)? else {
+            return Ok(None);
+        };
         ArtifactIndex::from_canonical_json(&text)
             .map(Some)
-            .map_err(|source| StoreError::Index { digest: *digest, source })
+            .map_err(|source| StoreError::Index {
+                digest: *digest,
+                source,
+            })
     }
 
     /// The same in its canonical form.
@@ -139,7 +153,10 @@ impl Artifacts {
         sync_folder(&self.chunks_folder())?;
         let folder = self.indexes_folder();
         let path = folder.join(digest.hex());
-        if !path.try_exists().map_err(StoreError::io("look for", &path))? {
+        if !path
+            .try_exists()
+            .map_err(StoreError::io("look for", &path))?
+        {
             write_whole(&path, &[&index.canonical_json()])?;
         }
         sync_folder(&folder)?;
@@ -163,9 +180,17 @@ impl Artifacts {
         let folder = self.indexes_folder();
         for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
             let entry = entry.map_err(StoreError::io("read", &folder))?;
-            let Ok(digest) = Digest::from_hex(&entry.file_name().to_string_lossy()) else { continue };
+            let Ok(digest) = Digest::from_hex(&entry.file_name().to_string_lossy()) else {
+                continue;
+            };
             if let Some(index) = self.index(&digest)? {
-                wanted.extend(index.layers.iter().flat_map(|layer| &layer.chunks).map(|chunk| chunk.digest.hex()));
+                wanted.extend(
+                    index
+                        .layers
+                        .iter()
+                        .flat_map(|layer| &layer.chunks)
+                        .map(|chunk| chunk.digest.hex()),
+                );
             }
         }
         let mut freed_bytes = 0;
@@ -173,7 +198,10 @@ impl Artifacts {
         for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
             let entry = entry.map_err(StoreError::io("read", &folder))?;
             if !wanted.contains(entry.file_name().to_string_lossy().as_ref()) {
-                freed_bytes += entry.metadata().map_err(StoreError::io("read", &entry.path()))?.len();
+                freed_bytes += entry
+                    .metadata()
+                    .map_err(StoreError::io("read", &entry.path()))?
+                    .len();
                 fs::remove_file(entry.path()).map_err(StoreError::io("remove", &entry.path()))?;
             }
         }
@@ -189,7 +217,10 @@ impl Artifacts {
         for folder in [self.chunks_folder(), self.indexes_folder()] {
             for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
                 let entry = entry.map_err(StoreError::io("read", &folder))?;
-                bytes += entry.metadata().map_err(StoreError::io("read", &entry.path()))?.len();
+                bytes += entry
+                    .metadata()
+                    .map_err(StoreError::io("read", &entry.path()))?
+                    .len();
             }
         }
         Ok(bytes)
@@ -217,12 +248,13 @@ impl Artifacts {
 /// # Errors
 /// If the file system does not say.
 pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
-    let stat = rustix::fs::statvfs(path).map_err(|error| StoreError::io("ask for free space at", path)(error.into()))?;
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|error| StoreError::io("ask for free space at", path)(error.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Writes a file so that its name never stands for less than all of it; the caller syncs the folder.
-fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), StoreError> {
+pub(crate) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), StoreError> {
     // Two threads may store equal content at once: each under its own name, and either rename is right.
     static SERIAL: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let serial = SERIAL.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -241,8 +273,10 @@ fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), StoreError> {
     fs::rename(&unfinished, path).map_err(StoreError::io("rename to", path))
 }
 
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io("sync", folder))
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StoreError::io("sync", folder))
 }
 
 #[cfg(test)]

@@ -36,21 +36,33 @@ pub fn normalise<R: Read, W: Write>(input: R, output: &mut W) -> Result<R, Norma
     let mut entries = Entries::new(input);
     let mut buffer = vec![0; 256 << 10];
     while let Some(node) = entries.next_node()? {
-        output.write_all(&encode(&node)).map_err(NormaliseError::Output)?;
+        output
+            .write_all(&encode(&node))
+            .map_err(NormaliseError::Output)?;
         let mut content = entries.content();
         loop {
-            let got = content.read(&mut buffer).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => TarError::Truncated { place: "within an entry" },
-                _ => TarError::Read(error),
-            })?;
+            let got = content
+                .read(&mut buffer)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => TarError::Truncated {
+                        place: "within an entry",
+                    },
+                    _ => TarError::Read(error),
+                })?;
             if got == 0 {
                 break;
             }
-            output.write_all(&buffer[..got]).map_err(NormaliseError::Output)?;
+            output
+                .write_all(&buffer[..got])
+                .map_err(NormaliseError::Output)?;
         }
-        output.write_all(padding(node.size)).map_err(NormaliseError::Output)?;
+        output
+            .write_all(padding(node.size))
+            .map_err(NormaliseError::Output)?;
     }
-    output.write_all(&[0; 2 * BLOCK]).map_err(NormaliseError::Output)?;
+    output
+        .write_all(&[0; 2 * BLOCK])
+        .map_err(NormaliseError::Output)?;
     Ok(entries.drain()?)
 }
 
@@ -92,7 +104,11 @@ fn encode(node: &Node) -> Vec<u8> {
 fn pax_header(node: &Node, path: &[u8]) -> Vec<u8> {
     let mut records = Vec::new();
     for (name, value) in &node.xattrs {
-        push_record(&mut records, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
+        push_record(
+            &mut records,
+            &[b"SCHILY.xattr.", name.as_slice()].concat(),
+            value,
+        );
     }
     if node.gid > LARGEST_USTAR_ID {
         push_record(&mut records, b"gid", node.gid.to_string().as_bytes());

@@ -11,6 +11,8 @@ use tar::{EntryType, Header};
 use tfleet_proto::model::artifact::{ArtifactIndex, Layer};
 use tfleet_proto::model::digest::Digest;
 
+use super::archive::Hashed;
+use super::content::LayerContent;
 use super::normalise::FIXED_TIME_SECONDS;
 use super::{Artifacts, StoreError};
 
@@ -21,6 +23,8 @@ pub enum RebuildError {
     Store(#[from] StoreError),
     #[error("the archive cannot be written")]
     Write(#[from] io::Error),
+    #[error("the stored chunks of layer {expected} make {actual}")]
+    Layer { expected: Digest, actual: Digest },
 }
 
 /// Writes the archive of `index` to `output`, with the one tag `reference` ("name:tag").
@@ -38,7 +42,13 @@ pub fn rebuild<W: Write>(
     let layer_descriptors: Vec<_> = index
         .layers
         .iter()
-        .map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar", &layer.diff_id, layer.size_bytes))
+        .map(|layer| {
+            descriptor(
+                "application/vnd.oci.image.layer.v1.tar",
+                &layer.diff_id,
+                layer.size_bytes,
+            )
+        })
         .collect();
     let oci_manifest = json!({
         "schemaVersion": 2,
@@ -65,7 +75,8 @@ pub fn rebuild<W: Write>(
     .to_string();
     let layer_paths: Vec<_> = index.diff_ids().map(|diff_id| blob(&diff_id)).collect();
     let manifest =
-        json!([{ "Config": blob(&config_digest), "RepoTags": [reference], "Layers": layer_paths }]).to_string();
+        json!([{ "Config": blob(&config_digest), "RepoTags": [reference], "Layers": layer_paths }])
+            .to_string();
 
     let mut written = std::collections::BTreeSet::new();
     for layer in &index.layers {
@@ -82,21 +93,27 @@ pub fn rebuild<W: Write>(
     Ok(())
 }
 
-fn put_layer<W: Write>(store: &Artifacts, layer: &Layer, output: &mut W) -> Result<(), RebuildError> {
+fn put_layer<W: Write>(
+    store: &Artifacts,
+    layer: &Layer,
+    output: &mut W,
+) -> Result<(), RebuildError> {
     output.write_all(header(&blob(&layer.diff_id), layer.size_bytes).as_bytes())?;
-    let mut hasher = Sha256::new();
-    for chunk in &layer.chunks {
-        let damaged = |what| StoreError::Chunk { digest: chunk.digest, what };
-        let frame = store.read_frame(chunk)?;
-        let capacity = usize::try_from(chunk.content_bytes).map_err(|_| damaged("its size is impossible"))?;
-        let content = zstd::bulk::decompress(&frame, capacity).map_err(|_| damaged("its frame cannot be read"))?;
-        hasher.update(&content);
-        output.write_all(&content)?;
-    }
-    if let Some(chunk) = layer.chunks.last()
-        && hasher.finalize()[..] != layer.diff_id.as_bytes()[..]
-    {
-        return Err(StoreError::Chunk { digest: chunk.digest, what: "its layer does not have its digest" }.into());
+    let mut hashed = Hashed {
+        input: LayerContent::new(store, layer),
+        hasher: Sha256::new(),
+    };
+    let copied =
+        io::copy(&mut hashed, output).map_err(|error| match error.downcast::<StoreError>() {
+            Ok(error) => RebuildError::Store(error),
+            Err(error) => RebuildError::Write(error),
+        })?;
+    let actual = Digest::from_bytes(hashed.hasher.finalize().into());
+    if copied != layer.size_bytes || actual != layer.diff_id {
+        return Err(RebuildError::Layer {
+            expected: layer.diff_id,
+            actual,
+        });
     }
     pad(output, layer.size_bytes)
 }

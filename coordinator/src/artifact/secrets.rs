@@ -32,7 +32,10 @@ impl Secret {
     /// None if the text is too short to be told from chance.
     pub fn new(name: impl Into<String>, text: impl Into<Vec<u8>>) -> Option<Self> {
         let text = text.into();
-        (text.len() >= SHORTEST_BYTES).then(|| Self { name: name.into(), text })
+        (text.len() >= SHORTEST_BYTES).then(|| Self {
+            name: name.into(),
+            text,
+        })
     }
 }
 
@@ -52,22 +55,35 @@ impl Secrets {
     /// # Errors
     /// If one of the secrets is in `text`.
     pub fn check(&self, text: &[u8], place: &str) -> Result<(), SecretFound> {
-        match self.0.iter().find(|secret| memmem::find(text, &secret.text).is_some()) {
-            Some(secret) => Err(SecretFound { name: secret.name.clone(), place: place.to_owned() }),
+        match self
+            .0
+            .iter()
+            .find(|secret| memmem::find(text, &secret.text).is_some())
+        {
+            Some(secret) => Err(SecretFound {
+                name: secret.name.clone(),
+                place: place.to_owned(),
+            }),
             None => Ok(()),
         }
     }
 
     /// `text` with every secret replaced, fit for a log.
     pub fn redact(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| match std::str::from_utf8(&secret.text) {
-            Ok(plain) => text.replace(plain, "***"),
-            Err(_) => text,
+        self.0.iter().fold(text.to_owned(), |text, secret| {
+            match std::str::from_utf8(&secret.text) {
+                Ok(plain) => text.replace(plain, "***"),
+                Err(_) => text,
+            }
         })
     }
 
     fn longest(&self) -> usize {
-        self.0.iter().map(|secret| secret.text.len()).max().unwrap_or(0)
+        self.0
+            .iter()
+            .map(|secret| secret.text.len())
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -81,7 +97,12 @@ pub struct Scan<'a, W> {
 
 impl<'a, W: Write> Scan<'a, W> {
     pub fn new(output: W, secrets: &'a Secrets, place: &'a str) -> Self {
-        Self { output, secrets, place, tail: Vec::new() }
+        Self {
+            output,
+            secrets,
+            place,
+            tail: Vec::new(),
+        }
     }
 
     pub fn into_inner(self) -> W {
@@ -97,7 +118,9 @@ impl<W: Write> Write for Scan<'_, W> {
             let bytes = &bytes[..written];
             self.tail.extend_from_slice(&bytes[..written.min(overlap)]);
             for text in [self.tail.as_slice(), bytes] {
-                self.secrets.check(text, self.place).map_err(io::Error::other)?;
+                self.secrets
+                    .check(text, self.place)
+                    .map_err(io::Error::other)?;
             }
             if written >= overlap {
                 self.tail.clear();

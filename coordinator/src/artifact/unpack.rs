@@ -38,9 +38,13 @@ pub fn sniff<R: Read>(mut input: R) -> io::Result<Content<R>> {
     Ok(if is_tar {
         Content::Tar(Unpacked::Plain(peeked))
     } else if gzip {
-        Content::Tar(Unpacked::Gzip(Box::new(flate2::read::MultiGzDecoder::new(peeked))))
+        Content::Tar(Unpacked::Gzip(Box::new(flate2::read::MultiGzDecoder::new(
+            peeked,
+        ))))
     } else if zstd {
-        Content::Tar(Unpacked::Zstd(Box::new(zstd::stream::read::Decoder::new(peeked)?)))
+        Content::Tar(Unpacked::Zstd(Box::new(zstd::stream::read::Decoder::new(
+            peeked,
+        )?)))
     } else if is_json {
         Content::Json(peeked)
     } else {

@@ -1,0 +1,259 @@
+//! Bases: what an image stands on, each an artifact in the store, put into the builder's engine when a build needs it.
+//!
+//! Whether it was bootstrapped from Debian packages, imported, taken from the engine or pulled, a base passes the same
+//! normalisation and is named by its content. So a builder that lost it gets it again without a mirror, two builders
+//! have the same one, and its layers in the store are those of every image built on it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tfleet_compat::Architecture;
+use tfleet_proto::model::artifact::ArtifactIndex;
+use tfleet_proto::model::digest::Digest;
+
+use super::BuildError;
+use super::engine::BuilderEngine;
+use super::log::BuildLog;
+use super::order::Order;
+use super::pipe;
+use super::sources::Sources;
+use super::transfer;
+use crate::artifact::{Artifacts, Origin, rebuild, write_whole};
+
+mod bootstrap;
+mod survey;
+
+pub use survey::Survey;
+
+/// The bases that this coordinator knows.
+#[derive(Debug, Clone)]
+pub struct Bases {
+    folder: PathBuf,
+    artifacts: Artifacts,
+}
+
+/// A base, and what the lock must know of it.
+#[derive(Debug, Clone)]
+pub struct Base {
+    pub artifact: Digest,
+    pub index: ArtifactIndex,
+    pub survey: Survey,
+}
+
+/// What stands in a base's file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    artifact: Digest,
+}
+
+impl Bases {
+    /// Opens the records in `folder`.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn open(folder: PathBuf, artifacts: Artifacts) -> Result<Self, BuildError> {
+        std::fs::create_dir_all(&folder).map_err(BuildError::io("create", &folder))?;
+        Ok(Self { folder, artifacts })
+    }
+
+    /// The base that `order` asks for, made if there is none yet.
+    ///
+    /// # Errors
+    /// If it cannot be bootstrapped or fetched, or lacks the recipe's Python.
+    pub async fn obtain(
+        &self,
+        order: &Order,
+        engine: &BuilderEngine,
+        sources: &Sources,
+        log: &BuildLog,
+        progress: &(dyn Fn(&str, u64) + Sync),
+    ) -> Result<Base, BuildError> {
+        let name = record_name(order);
+        let artifact = match self.known(&name)? {
+            Some(artifact) => artifact,
+            None => {
+                let artifact = match &order.base {
+                    None => self.bootstrap(order, sources, log, progress).await?,
+                    Some(reference) => self.from_engine(reference, engine, log, progress).await?,
+                };
+                self.remember(&name, artifact)?;
+                artifact
+            }
+        };
+        self.open_base(artifact, order).await
+    }
+
+    /// The base of a lock.
+    ///
+    /// # Errors
+    /// If its artifact is gone.
+    pub async fn locked(&self, artifact: Digest, order: &Order) -> Result<Base, BuildError> {
+        self.open_base(artifact, order).await
+    }
+
+    /// Forgets the base that `order` asks for, so that the next build makes it anew. Its artifact stays.
+    pub fn forget(&self, order: &Order) -> Result<(), BuildError> {
+        let path = self.folder.join(record_name(order));
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(BuildError::io("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes `artifact` the base that `name` stands for.
+    pub fn import(&self, name: &str, artifact: Digest) -> Result<(), BuildError> {
+        self.remember(
+            &format!("named-{}", Digest::of(name.as_bytes()).hex()),
+            artifact,
+        )
+    }
+
+    /// Sees to it that the engine has the base, and gives the reference for `FROM`.
+    ///
+    /// # Errors
+    /// If the engine does not take it.
+    pub async fn place(
+        &self,
+        base: &Base,
+        engine: &BuilderEngine,
+        log: &BuildLog,
+    ) -> Result<String, BuildError> {
+        let reference = format!("tfleet/base:{}", base.artifact.short());
+        let wanted: Vec<_> = base.index.diff_ids().collect();
+        if engine.diff_ids(&reference).await?.as_ref() == Some(&wanted) {
+            return Ok(reference);
+        }
+        log.line(format!("loading the base into the builder as {reference}"));
+        let (mut writer, archive) = pipe::from_writer();
+        let (store, index, tag) = (
+            self.artifacts.clone(),
+            base.index.clone(),
+            reference.clone(),
+        );
+        let written = tokio::task::spawn_blocking(move || {
+            rebuild(&store, &index, &tag, &mut writer)?;
+            writer.finish().map_err(crate::artifact::RebuildError::from)
+        });
+        let (written, loaded) = tokio::join!(written, engine.load(archive));
+        // An engine that refuses stops reading, which breaks the pipe: its own words say more.
+        loaded?;
+        written.map_err(|_| BuildError::Cancelled)??;
+        match engine.diff_ids(&reference).await? {
+            Some(diff_ids) if diff_ids == wanted => Ok(reference),
+            _ => Err(BuildError::Base {
+                base: reference,
+                why: "has other layers once loaded".to_owned(),
+            }),
+        }
+    }
+
+    /// Takes an image of the engine, pulled first if it is not there.
+    async fn from_engine(
+        &self,
+        reference: &str,
+        engine: &BuilderEngine,
+        log: &BuildLog,
+        progress: &(dyn Fn(&str, u64) + Sync),
+    ) -> Result<Digest, BuildError> {
+        if engine.diff_ids(reference).await?.is_none() {
+            log.line(format!("pulling {reference}"));
+            progress(&format!("pulling {reference}"), 0);
+            engine.pull(reference, |status| log.line(status)).await?;
+        }
+        log.line(format!("storing {reference}"));
+        let activity = format!("storing {reference}");
+        let received = transfer::store(
+            engine,
+            reference,
+            &self.artifacts,
+            Origin::Engine,
+            Default::default(),
+            &|bytes| {
+                progress(&activity, bytes);
+            },
+        )
+        .await?;
+        Ok(received.artifact)
+    }
+
+    async fn open_base(&self, artifact: Digest, order: &Order) -> Result<Base, BuildError> {
+        let (store, python) = (self.artifacts.clone(), order.recipe.python.to_string());
+        let shown = order
+            .base
+            .clone()
+            .unwrap_or_else(|| order.recipe.base.to_string());
+        let opened = tokio::task::spawn_blocking(move || {
+            let index = store.index(&artifact)?.ok_or_else(|| BuildError::Base {
+                base: shown.clone(),
+                why: format!("was stored as {artifact}, which is gone"),
+            })?;
+            let survey = Survey::of(&store, &index)?;
+            if !survey.pythons.contains_key(&python) {
+                return Err(BuildError::Base {
+                    base: shown,
+                    why: format!("has no Python {python}"),
+                });
+            }
+            Ok(Base {
+                artifact,
+                index,
+                survey,
+            })
+        });
+        opened.await.map_err(|_| BuildError::Cancelled)?
+    }
+
+    fn known(&self, name: &str) -> Result<Option<Digest>, BuildError> {
+        let path = self.folder.join(name);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(BuildError::io("read", &path)(error)),
+        };
+        let record: Record = serde_json::from_slice(&text).map_err(|error| BuildError::Format {
+            file: path.display().to_string(),
+            why: error.to_string(),
+        })?;
+        // A base whose blobs are gone is made anew.
+        Ok(self
+            .artifacts
+            .index(&record.artifact)?
+            .map(|_| record.artifact))
+    }
+
+    fn remember(&self, name: &str, artifact: Digest) -> Result<(), BuildError> {
+        let text = format!("{{\"artifact\":\"{artifact}\"}}");
+        Ok(write_whole(&self.folder.join(name), &[text.as_bytes()])?)
+    }
+}
+
+/// The file of the base that an order asks for.
+fn record_name(order: &Order) -> String {
+    match &order.base {
+        Some(name) => format!("named-{}", Digest::of(name.as_bytes()).hex()),
+        None => {
+            let packages: Vec<_> = order.debian_packages.iter().cloned().collect();
+            let extras = Digest::of(packages.join(" ").as_bytes()).short();
+            let (suite, architecture) = (&order.recipe.base.suite, order.recipe.architecture);
+            format!(
+                "bootstrap-{}-{suite}-{architecture}-{extras}",
+                bootstrap::TEMPLATE
+            )
+        }
+    }
+}
+
+/// The packages of `dpkg`'s status file, for the lock.
+pub type Packages = BTreeMap<String, String>;
+
+/// Debian's name of an architecture.
+fn debian_architecture(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "amd64",
+        Architecture::Aarch64 => "arm64",
+    }
+}

@@ -1,0 +1,171 @@
+//! A base made of Debian packages with mmdebstrap, the same bytes for the same packages.
+//!
+//! `SOURCE_DATE_EPOCH` fixes the times, and makes Debian's byte-code files depend on the content of their sources
+//! rather than on their times, so that they stay valid whatever the layers' times are.
+
+use std::process::Stdio;
+
+use tfleet_proto::model::digest::Digest;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+use super::{Bases, debian_architecture};
+use crate::artifact::{FIXED_TIME_SECONDS, Origin, receive};
+use crate::build::BuildError;
+use crate::build::log::BuildLog;
+use crate::build::order::Order;
+use crate::build::pipe;
+use crate::build::resolver::copy_lines;
+use crate::build::sources::{DebianSource, STALL_SECONDS, Sources};
+
+/// Raised whenever the same packages would make another base.
+pub const TEMPLATE: u32 = 1;
+
+const PACKAGES: &str = "ca-certificates,python3";
+
+/// What is left of the machine that bootstraps: its name and resolver, and the mirror, proxy and CA that were used.
+/// Which mirror served must not change the base, and its credentials must not stay.
+const CLEAN: &str = r#"
+    : > "$1/etc/hostname"
+    : > "$1/etc/resolv.conf"
+    : > "$1/etc/apt/sources.list"
+    rm -f "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/var/lib/dbus/machine-id
+    rm -rf "$1"/var/log/* "$1"/var/cache/ldconfig/aux-cache
+"#;
+
+impl Bases {
+    /// Tries each Debian source until one serves.
+    pub(super) async fn bootstrap(
+        &self,
+        order: &Order,
+        sources: &Sources,
+        log: &BuildLog,
+        progress: &(dyn Fn(&str, u64) + Sync),
+    ) -> Result<Digest, BuildError> {
+        let suite = &order.recipe.base.suite;
+        let candidates = DebianSource::for_suite(&sources.debian_mirrors, suite);
+        let mut failure = None;
+        for (number, source) in candidates.iter().enumerate() {
+            log.line(format!(
+                "bootstrapping Debian {suite} from {}",
+                source.shown
+            ));
+            match self
+                .bootstrap_from(order, source, sources, log, progress)
+                .await
+            {
+                Ok(artifact) => return Ok(artifact),
+                Err(error @ (BuildError::Step { .. } | BuildError::Archive(_))) => {
+                    let next = if number + 1 < candidates.len() {
+                        ", trying the next"
+                    } else {
+                        ""
+                    };
+                    log.line(format!("bootstrapping from {} failed{next}", source.shown));
+                    failure = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure.unwrap_or(BuildError::Cancelled))
+    }
+
+    async fn bootstrap_from(
+        &self,
+        order: &Order,
+        source: &DebianSource,
+        sources: &Sources,
+        log: &BuildLog,
+        progress: &(dyn Fn(&str, u64) + Sync),
+    ) -> Result<Digest, BuildError> {
+        // Options in a file, not on the command line, where every user of the machine could read a proxy's password.
+        let options = tempfile::NamedTempFile::new_in(&self.folder)
+            .map_err(BuildError::io("create a file in", &self.folder))?;
+        std::fs::write(options.path(), apt_options(sources))
+            .map_err(BuildError::io("write", options.path()))?;
+        let list = tempfile::NamedTempFile::new_in(&self.folder)
+            .map_err(BuildError::io("create a file in", &self.folder))?;
+        std::fs::write(list.path(), source.lines.join("\n") + "\n")
+            .map_err(BuildError::io("write", list.path()))?;
+
+        let mut packages = PACKAGES.to_owned();
+        for package in &order.debian_packages {
+            packages = format!("{packages},{package}");
+        }
+        let architecture = order.recipe.architecture;
+        let mut command = Command::new("mmdebstrap");
+        command.args(["--variant=minbase", "--format=tar"]);
+        command.arg(format!(
+            "--architectures={}",
+            debian_architecture(architecture)
+        ));
+        command.arg(format!("--include={packages}"));
+        command.arg(format!("--aptopt={}", options.path().display()));
+        command.arg(format!("--customize-hook={CLEAN}"));
+        command.arg(&order.recipe.base.suite).arg("-");
+        if !source.lines.is_empty() {
+            command.arg(list.path());
+        }
+        command.env("SOURCE_DATE_EPOCH", FIXED_TIME_SECONDS.to_string());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let failed = |source| BuildError::Program {
+            program: "mmdebstrap",
+            source,
+        };
+        let mut child = command.spawn().map_err(failed)?;
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+
+        let (pieces, reader) = pipe::to_reader();
+        let (store, secrets) = (self.artifacts.clone(), sources.secrets.clone());
+        let stored = tokio::task::spawn_blocking(move || {
+            let origin = Origin::RootFileSystem {
+                architecture: debian_architecture(architecture),
+            };
+            receive(reader, &store, origin, &secrets, &|_| {})
+        });
+        let forward = async move {
+            let Some(mut output) = output else { return };
+            let mut passed = 0;
+            loop {
+                let mut piece = bytes::BytesMut::with_capacity(64 << 10);
+                let got = output.read_buf(&mut piece).await;
+                let end = matches!(got, Ok(0) | Err(_));
+                passed += piece.len() as u64;
+                if end || pieces.send(got.map(|_| piece.freeze())).await.is_err() {
+                    return;
+                }
+                progress("bootstrapping the base", passed);
+            }
+        };
+        let (status, (), (), stored) =
+            tokio::join!(child.wait(), forward, copy_lines(errors, log), stored);
+        if !status.map_err(failed)?.success() {
+            return Err(BuildError::Step {
+                what: "mmdebstrap failed".to_owned(),
+                last_lines: log.last_lines(),
+            });
+        }
+        Ok(stored.map_err(|_| BuildError::Cancelled)??.artifact)
+    }
+}
+
+fn apt_options(sources: &Sources) -> String {
+    let mut text =
+        format!("Acquire::Retries \"2\";\nAcquire::http::Timeout \"{STALL_SECONDS}\";\n");
+    text.push_str(&format!(
+        "Acquire::https::Timeout \"{STALL_SECONDS}\";\nAcquire::Languages \"none\";\n"
+    ));
+    if let Some(proxy) = &sources.proxy {
+        text.push_str(&format!(
+            "Acquire::http::Proxy \"{proxy}\";\nAcquire::https::Proxy \"{proxy}\";\n"
+        ));
+    }
+    if let Some(path) = &sources.ca_bundle {
+        text.push_str(&format!("Acquire::https::CAInfo \"{}\";\n", path.display()));
+    }
+    text
+}

@@ -1,0 +1,241 @@
+//! A builder's engine: the few things that builds ask of it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::models::BuildInfo;
+use bollard::query_parameters::{
+    BuildImageOptionsBuilder, BuilderVersion, CreateImageOptionsBuilder, ImportImageOptionsBuilder,
+    PruneBuildOptionsBuilder, RemoveImageOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, Docker, body_full, body_stream};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use tfleet_compat::Architecture;
+use tfleet_proto::model::digest::Digest;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::BuildError;
+
+/// bollard's own time-out covers a whole upload, so it must never strike; [`STALL`] watches progress instead.
+const WHOLE_REQUEST_SECONDS: u64 = 7 * 24 * 3600;
+
+/// An engine of 20.10 unpacks a whole image before the first byte of a save; five minutes fit 5 GB on a slow disk.
+const STALL: Duration = Duration::from_secs(900);
+
+/// The connection to a builder's engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct BuilderEngine {
+    docker: Docker,
+    pub endpoint: String,
+    pub architecture: Architecture,
+}
+
+/// What a build step needs besides its context.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// The tag that the image gets.
+    pub reference: String,
+    pub network: String,
+    /// Names the BuildKit session; unique per build.
+    pub session: String,
+}
+
+impl BuilderEngine {
+    /// Prepares the connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// If `endpoint` is not `unix://PATH` or `tcp://HOST:PORT`.
+    pub fn new(endpoint: &str, architecture: Architecture) -> Result<Self, BuildError> {
+        let docker = if endpoint.starts_with("unix://") {
+            Docker::connect_with_unix(endpoint, WHOLE_REQUEST_SECONDS, API_DEFAULT_VERSION)
+        } else {
+            Docker::connect_with_http(endpoint, WHOLE_REQUEST_SECONDS, API_DEFAULT_VERSION)
+        };
+        let docker = docker.map_err(|source| BuildError::Engine {
+            endpoint: endpoint.to_owned(),
+            operation: "be reached",
+            source,
+        })?;
+        Ok(Self {
+            docker,
+            endpoint: endpoint.to_owned(),
+            architecture,
+        })
+    }
+
+    /// The image's diff IDs, or none if the engine has no such image.
+    pub async fn diff_ids(&self, reference: &str) -> Result<Option<Vec<Digest>>, BuildError> {
+        let image = match self.docker.inspect_image(reference).await {
+            Ok(image) => image,
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(None),
+            Err(source) => return Err(self.failed("look for an image", source)),
+        };
+        let layers = image
+            .root_fs
+            .and_then(|root| root.layers)
+            .unwrap_or_default();
+        Ok(layers.iter().map(|layer| layer.parse().ok()).collect())
+    }
+
+    /// Fetches an image from its registry. `progress` gets the engine's words.
+    pub async fn pull(&self, reference: &str, progress: impl Fn(&str)) -> Result<(), BuildError> {
+        let (image, tag) = match reference.rsplit_once(':') {
+            Some((image, tag)) if !tag.contains('/') => (image, tag),
+            _ => (reference, "latest"),
+        };
+        let options = CreateImageOptionsBuilder::default()
+            .from_image(image)
+            .tag(tag)
+            .build();
+        let mut answers = self.docker.create_image(Some(options), None, None);
+        while let Some(answer) = self.next(&mut answers, "pull an image").await? {
+            let answer = answer.map_err(|source| self.failed("pull an image", source))?;
+            if let (Some(status), None) = (answer.status, answer.progress_detail) {
+                progress(&status);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads an archive and reads the engine's answer to its end: a failure comes inside a successful response.
+    pub async fn load(&self, archive: mpsc::Receiver<Bytes>) -> Result<(), BuildError> {
+        let options = ImportImageOptionsBuilder::default().quiet(true).build();
+        let body = body_stream(ReceiverStream::new(archive));
+        let mut answers = self.docker.import_image(options, body, None);
+        let mut said = String::new();
+        while let Some(answer) = self.next(&mut answers, "load a base").await? {
+            let answer = answer.map_err(|source| self.failed("load a base", source))?;
+            if let Some(error) = answer.error_detail.and_then(|detail| detail.message) {
+                return Err(self.refused("load a base", error));
+            }
+            said.push_str(&answer.stream.unwrap_or_default());
+        }
+        if said.contains("Loaded image") && !said.contains("Error unpacking") {
+            Ok(())
+        } else {
+            Err(self.refused("load a base", said))
+        }
+    }
+
+    /// Sends the image's archive piece by piece until `pieces` is no longer read.
+    pub async fn save(
+        &self,
+        reference: &str,
+        pieces: mpsc::Sender<io::Result<Bytes>>,
+    ) -> Result<(), BuildError> {
+        let mut archive = Box::pin(self.docker.export_image(reference));
+        while let Some(piece) = self.next(&mut archive, "save an image").await? {
+            let piece = piece.map_err(|source| self.failed("save an image", source))?;
+            if pieces.send(Ok(piece)).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds with BuildKit and hands each of the engine's messages to `observe`. Dropping the future ends the build.
+    pub async fn build(
+        &self,
+        context: Bytes,
+        request: &BuildRequest,
+        mut observe: impl FnMut(BuildInfo),
+    ) -> Result<(), BuildError> {
+        let options = BuildImageOptionsBuilder::default()
+            .dockerfile("Dockerfile")
+            .t(&request.reference)
+            .version(BuilderVersion::BuilderBuildKit)
+            .session(&request.session)
+            .networkmode(&request.network)
+            .rm(true)
+            .build();
+        let mut messages = Box::pin(self.docker.build_image(
+            options,
+            None,
+            Some(body_full(context)),
+        ));
+        while let Some(message) = self.next(&mut messages, "build an image").await? {
+            observe(message.map_err(|source| self.failed("build an image", source))?);
+        }
+        Ok(())
+    }
+
+    /// Removes a tag, and the image with its last one.
+    pub async fn remove(&self, reference: &str) -> Result<(), BuildError> {
+        let options = RemoveImageOptionsBuilder::default().force(true).build();
+        match self
+            .docker
+            .remove_image(reference, Some(options), None)
+            .await
+        {
+            Ok(_)
+            | Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(()),
+            Err(source) => Err(self.failed("remove an image", source)),
+        }
+    }
+
+    /// Gives back what BuildKit keeps of finished builds: the blobs are the cache, and the engine's copy of 5 GB of
+    /// layers would be a second one. The API of older engines cannot name only ours, and steps under way stay.
+    pub async fn forget_build_steps(&self) -> Result<u64, BuildError> {
+        let options = PruneBuildOptionsBuilder::default().all(true).build();
+        let pruned = self.docker.prune_build(Some(options)).await;
+        let pruned = pruned.map_err(|source| self.failed("forget build steps", source))?;
+        Ok(pruned
+            .space_reclaimed
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(0))
+    }
+
+    /// Where the engine keeps its data, if that is on this machine.
+    pub async fn data_root(&self) -> Result<Option<PathBuf>, BuildError> {
+        let info = self
+            .docker
+            .info()
+            .await
+            .map_err(|source| self.failed("say what it is", source))?;
+        Ok(info
+            .docker_root_dir
+            .map(PathBuf::from)
+            .filter(|path| path.is_dir()))
+    }
+
+    async fn next<S: Stream + Unpin>(
+        &self,
+        stream: &mut S,
+        operation: &'static str,
+    ) -> Result<Option<S::Item>, BuildError> {
+        timeout(STALL, stream.next())
+            .await
+            .map_err(|_| self.stalled(operation))
+    }
+
+    fn stalled(&self, operation: &'static str) -> BuildError {
+        BuildError::Stalled {
+            endpoint: self.endpoint.clone(),
+            operation,
+            seconds: STALL.as_secs(),
+        }
+    }
+
+    fn failed(&self, operation: &'static str, source: bollard::errors::Error) -> BuildError {
+        BuildError::Engine {
+            endpoint: self.endpoint.clone(),
+            operation,
+            source,
+        }
+    }
+
+    fn refused(&self, operation: &'static str, error: String) -> BuildError {
+        self.failed(
+            operation,
+            bollard::errors::Error::DockerStreamError { error },
+        )
+    }
+}

@@ -1,0 +1,146 @@
+//! Why a build failed, and what the operator is told.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tfleet_compat::Architecture;
+use tfleet_proto::model::failure::Failure;
+
+use crate::artifact::{ArchiveError, RebuildError, StoreError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("cannot {operation} {path}")]
+    Io {
+        operation: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot run {program}")]
+    Program {
+        program: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    /// The program said why in the log.
+    #[error("{what}: {last_lines}")]
+    Step { what: String, last_lines: String },
+    #[error("{file} cannot be read: {why}")]
+    Format { file: String, why: String },
+    #[error("no builder is configured for {architecture}")]
+    NoBuilder { architecture: Architecture },
+    #[error("the builder's engine at {endpoint} failed to {operation}")]
+    Engine {
+        endpoint: String,
+        operation: &'static str,
+        #[source]
+        source: bollard::errors::Error,
+    },
+    #[error(
+        "the builder's engine at {endpoint} made no progress for {seconds} s while it was to {operation}"
+    )]
+    Stalled {
+        endpoint: String,
+        operation: &'static str,
+        seconds: u64,
+    },
+    #[error("the base {base} {why}")]
+    Base { base: String, why: String },
+    #[error(
+        "too little disk at {path}: about {needed_bytes} bytes are needed, {free_bytes} are free"
+    )]
+    Disk {
+        path: PathBuf,
+        needed_bytes: u64,
+        free_bytes: u64,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the image could not be stored")]
+    Archive(#[from] ArchiveError),
+    #[error("the base could not be written for the engine")]
+    Rebuild(#[from] RebuildError),
+    #[error("the build was cancelled")]
+    Cancelled,
+}
+
+impl BuildError {
+    pub fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// What the operator is told.
+    pub fn failure(&self) -> Failure {
+        let failure = Failure::new(self.code(), self.sentence());
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                failure.with_remedy("free some space on the coordinator and build again; what was stored is kept")
+            }
+            Self::Program { program, .. } => {
+                failure.with_remedy(format!("install {program} on the coordinator's machine and build again"))
+            }
+            Self::Step { .. } => failure.with_remedy("read the whole log with `tfleet release log`, then build again"),
+            Self::NoBuilder { architecture } => failure.with_remedy(format!(
+                "add a [[builder]] with architecture = \"{architecture}\" to the coordinator's configuration"
+            )),
+            Self::Engine { endpoint, .. } | Self::Stalled { endpoint, .. } => {
+                failure.with_remedy(format!("see that the engine at {endpoint} runs, then build again"))
+            }
+            Self::Disk { .. } => failure.with_remedy("free that much, or move the data to a larger disk, and build again"),
+            Self::Archive(ArchiveError::Secret(_)) => {
+                failure.with_remedy("find out which package writes its configuration into the image; nothing was kept")
+            }
+            Self::Store(error) | Self::Archive(ArchiveError::Store(error)) => error.failure(),
+            _ => failure,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk-full",
+            Self::Disk { .. } => "disk-full",
+            Self::Io { .. } | Self::Format { .. } => "build-failed",
+            Self::Program { .. } => "program-missing",
+            Self::Step { .. } => "build-failed",
+            Self::NoBuilder { .. } => "no-builder",
+            Self::Engine { .. } => "engine-failed",
+            Self::Stalled { .. } => "engine-stalled",
+            Self::Base { .. } => "base-unusable",
+            Self::Archive(ArchiveError::Secret(_)) => "secret-in-image",
+            Self::Archive(_) => "image-refused",
+            Self::Store(_) | Self::Rebuild(_) => "store-failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The error and its causes in one sentence.
+    fn sentence(&self) -> String {
+        let mut sentence = match self {
+            Self::Disk {
+                path,
+                needed_bytes,
+                free_bytes,
+            } => format!(
+                "too little disk at {}: about {:.1} GB are needed, {:.1} GB are free",
+                path.display(),
+                *needed_bytes as f64 / 1e9,
+                *free_bytes as f64 / 1e9,
+            ),
+            other => other.to_string(),
+        };
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !sentence.contains(&text) {
+                sentence = format!("{sentence}: {text}");
+            }
+            cause = error.source();
+        }
+        sentence
+    }
+}

@@ -1,0 +1,282 @@
+//! Builds images: an order is resolved to a lock, the lock becomes an image, the image becomes blobs.
+//!
+//! A build goes on when nobody watches any more, and whoever asks for the same joins it. What was built once is known
+//! by its lock's digest: `locks/ORDER` is the lock that an order resolved to, `done/LOCK` the artifact that a lock
+//! became, `logs/ORDER` the log. All of them are caches next to the blobs they name; a lost one costs a build, no data.
+
+mod base;
+mod context;
+mod engine;
+mod error;
+mod lock;
+mod log;
+mod order;
+mod pipe;
+mod progress;
+mod resolver;
+mod run;
+mod site;
+mod sources;
+mod status;
+mod transfer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tfleet_compat::Architecture;
+use tfleet_proto::model::digest::Digest;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::artifact::Artifacts;
+
+pub use engine::BuilderEngine;
+pub use error::BuildError;
+pub use lock::{Group, GroupKind, Lock, LockedWheel};
+pub use log::LogLine;
+pub use order::{Additions, Order};
+pub use site::Site;
+pub use status::{BuildPhase, BuildStatus, Built};
+
+/// Two builds overlap well: one downloads while the other compresses. More would only share the disk.
+const BUILDS_AT_ONCE: usize = 2;
+
+/// A configured builder.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Builder {
+    pub architecture: Architecture,
+    /// `unix://PATH` or `tcp://HOST:PORT`.
+    pub engine: String,
+}
+
+/// All builds of this coordinator. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Builds {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    site: Site,
+    engines: BTreeMap<Architecture, BuilderEngine>,
+    artifacts: Artifacts,
+    bases: base::Bases,
+    resolver: resolver::Resolver,
+    running: Mutex<HashMap<Digest, Running>>,
+    /// One at a time per lock, also where two orders resolve to the same.
+    locks: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    slots: Semaphore,
+    /// Storing takes every core and the most memory, so one image at a time.
+    storing: Semaphore,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Running {
+    status: watch::Receiver<BuildStatus>,
+    log: log::BuildLog,
+}
+
+/// Whether what was resolved before still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// The lock of an earlier build of the same order is kept.
+    Locked,
+    /// Versions and the base are resolved anew.
+    Refreshed,
+}
+
+impl Builds {
+    /// Opens the caches in `folder`. `cancel` ends all builds.
+    ///
+    /// # Errors
+    /// If the folders cannot be made or a builder's endpoint is malformed.
+    pub fn open(
+        folder: &Path,
+        site: Site,
+        builders: &[Builder],
+        artifacts: Artifacts,
+        cancel: CancellationToken,
+    ) -> Result<Self, BuildError> {
+        for name in ["locks", "done", "logs"] {
+            let path = folder.join(name);
+            std::fs::create_dir_all(&path).map_err(BuildError::io("create", &path))?;
+        }
+        let engines = builders
+            .iter()
+            .map(|builder| {
+                Ok((
+                    builder.architecture,
+                    BuilderEngine::new(&builder.engine, builder.architecture)?,
+                ))
+            })
+            .collect::<Result<_, BuildError>>()?;
+        let inner = Inner {
+            bases: base::Bases::open(folder.join("bases"), artifacts.clone())?,
+            resolver: resolver::Resolver::new(folder.join("tools")),
+            folder: folder.to_owned(),
+            site,
+            engines,
+            artifacts,
+            running: Mutex::default(),
+            locks: Mutex::default(),
+            slots: Semaphore::new(BUILDS_AT_ONCE),
+            storing: Semaphore::new(1),
+            tasks: TaskTracker::new(),
+            cancel,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The order for a recipe of a release, with the site's additions.
+    ///
+    /// # Errors
+    /// If the site's `bashrc` cannot be read, or the additions do not fit together.
+    pub fn order(
+        &self,
+        recipe: tfleet_compat::Recipe,
+        additions: Additions,
+    ) -> Result<Order, BuildError> {
+        Order::new(recipe, additions, &self.inner.site)
+    }
+
+    /// Starts the build, or joins the one of the same order that runs. The last status has an outcome.
+    ///
+    /// # Errors
+    /// If the log cannot be begun.
+    pub fn start(
+        &self,
+        order: Order,
+        freshness: Freshness,
+    ) -> Result<watch::Receiver<BuildStatus>, BuildError> {
+        let digest = order.digest();
+        let mut running = self
+            .inner
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = running.get(&digest) {
+            return Ok(running.status.clone());
+        }
+        let log = log::BuildLog::begin(&self.inner.log_path(&digest))?;
+        let (sender, receiver) = watch::channel(BuildStatus::waiting());
+        running.insert(
+            digest,
+            Running {
+                status: receiver.clone(),
+                log: log.clone(),
+            },
+        );
+        drop(running);
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(async move {
+            let outcome = tokio::select! {
+                // Both arms may be dropped at any point: a build leaves only whole files and an image to remove.
+                () = inner.cancel.cancelled() => Err(BuildError::Cancelled),
+                outcome = run::run(&inner, &order, freshness, &log, &sender) => outcome,
+            };
+            if let Err(error) = &outcome {
+                log.line(format!("failed: {}", error.failure().message));
+                tracing::warn!(order = %digest, error = %error.failure(), "build failed");
+            }
+            inner
+                .running
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&digest);
+            sender.send_modify(|status| status.end(outcome));
+        });
+        Ok(receiver)
+    }
+
+    /// What an earlier build of this order became, without building.
+    ///
+    /// # Errors
+    /// If a record cannot be read.
+    pub fn built(&self, order: &Order) -> Result<Option<Built>, BuildError> {
+        let Some(lock) = self.inner.known_lock(&order.digest())? else {
+            return Ok(None);
+        };
+        self.inner.known_build(&lock.digest())
+    }
+
+    /// The log of the last build of `order`, also while it grows if `follow` is set. Ends with the build, or when the
+    /// receiver is dropped.
+    pub fn log(
+        &self,
+        order: &Digest,
+        follow: bool,
+    ) -> mpsc::Receiver<Result<Vec<LogLine>, BuildError>> {
+        let (sender, receiver) = mpsc::channel(4);
+        let path = self.inner.log_path(order);
+        let running = self
+            .inner
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let changes = running
+            .get(order)
+            .filter(|_| follow)
+            .map(|running| running.log.follow());
+        drop(running);
+        let cancel = self.inner.cancel.clone();
+        self.inner.tasks.spawn(async move {
+            let send = send_log(&path, changes, &sender);
+            // Reading can be given up between any two lines.
+            tokio::select! { () = cancel.cancelled() => {}, () = send => {} }
+        });
+        receiver
+    }
+
+    /// The store that builds write to.
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.inner.artifacts
+    }
+
+    /// Waits for the builds that `cancel` ended.
+    pub async fn closed(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+async fn send_log(
+    path: &Path,
+    mut changes: Option<watch::Receiver<u64>>,
+    sender: &mpsc::Sender<Result<Vec<LogLine>, BuildError>>,
+) {
+    let mut offset = 0;
+    loop {
+        // Seen before reading, so that a line written meanwhile wakes the next round.
+        let open = changes.as_mut().is_some_and(|changes| {
+            changes.borrow_and_update();
+            changes.has_changed().is_ok()
+        });
+        match log::read_lines(path, offset) {
+            Ok((lines, next)) => {
+                offset = next;
+                if !lines.is_empty() && sender.send(Ok(lines)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                let _ = sender.send(Err(error)).await;
+                return;
+            }
+        }
+        match &mut changes {
+            Some(changes) if open => {
+                // An error means that the build is over: one more round reads its last lines.
+                let _ = changes.changed().await;
+            }
+            _ => return,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Resolves requirements to exact wheels, from the index's metadata alone, for a Python that this machine need not have.
+//!
+//! The work is uv's: it reads a gigabyte wheel's dependencies by a range request, and resolves for another Python,
+//! architecture and glibc. pip's `--dry-run --report` needs that very Python and downloads what older indexes give no
+//! metadata for. uv comes from the same package index, by hash, and installs the wheels in the build too.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use tfleet_compat::Architecture;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Command;
+
+use super::BuildError;
+use super::lock::wheel::Target;
+use super::lock::{LockedWheel, read_pylock};
+use super::log::BuildLog;
+use super::sources::{Index, STALL_SECONDS, Sources};
+
+const UV_VERSION: &str = "0.13.9";
+
+/// SHA-256 of its wheels for manylinux 2.17.
+const UV_X86_64: &str = "d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19";
+const UV_AARCH64: &str = "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe";
+
+/// The newest glibc that uv knows a platform name for; wheels for it run on newer ones.
+const NEWEST_GLIBC_MINOR: u32 = 40;
+
+/// The tools' folder.
+#[derive(Debug, Clone)]
+pub struct Resolver {
+    tools: PathBuf,
+}
+
+impl Resolver {
+    pub fn new(tools: PathBuf) -> Self {
+        Self { tools }
+    }
+
+    /// The uv program for an architecture, fetched on first use.
+    ///
+    /// # Errors
+    /// If no index gives it.
+    pub async fn uv(
+        &self,
+        architecture: Architecture,
+        sources: &Sources,
+        log: &BuildLog,
+    ) -> Result<PathBuf, BuildError> {
+        let folder = self.tools.join(format!("uv-{UV_VERSION}-{architecture}"));
+        let program = folder.join("bin/uv");
+        if program.is_file() {
+            return Ok(program);
+        }
+        std::fs::create_dir_all(&self.tools).map_err(BuildError::io("create", &self.tools))?;
+        let unfinished = tempfile::tempdir_in(&self.tools)
+            .map_err(BuildError::io("create a folder in", &self.tools))?;
+        let requirements = unfinished.path().join("requirements.txt");
+        let hash = match architecture {
+            Architecture::X86_64 => UV_X86_64,
+            Architecture::Aarch64 => UV_AARCH64,
+        };
+        std::fs::write(
+            &requirements,
+            format!("uv=={UV_VERSION} --hash=sha256:{hash}\n"),
+        )
+        .map_err(BuildError::io("write", &requirements))?;
+        let target = unfinished.path().join("uv");
+        log.line(format!("fetching uv {UV_VERSION} for {architecture}"));
+        in_turn(&sources.indexes, log, "python3", "fetching uv", |index| {
+            let mut command = Command::new("python3");
+            command.args([
+                "-m",
+                "pip",
+                "--disable-pip-version-check",
+                "--no-input",
+                "install",
+                "--quiet",
+            ]);
+            command.args([
+                "--no-deps",
+                "--no-cache-dir",
+                "--require-hashes",
+                "--only-binary",
+                ":all:",
+                "--platform",
+            ]);
+            command
+                .arg(format!("manylinux_2_17_{architecture}"))
+                .arg("--target")
+                .arg(&target);
+            command.arg("--requirement").arg(&requirements);
+            command.env("PIP_DEFAULT_TIMEOUT", STALL_SECONDS.to_string());
+            command.envs(index.url.iter().map(|url| ("PIP_INDEX_URL", url)));
+            command.envs(sources.ca_bundle.iter().map(|path| ("PIP_CERT", path)));
+            command.envs(sources.proxy.iter().map(|proxy| ("PIP_PROXY", proxy)));
+            command
+        })
+        .await?;
+        match std::fs::rename(&target, &folder) {
+            Ok(()) => Ok(program),
+            // Another build was faster.
+            Err(_) if program.is_file() => Ok(program),
+            Err(error) => Err(BuildError::io("rename to", &folder)(error)),
+        }
+    }
+
+    /// Every wheel that `requirements` need on `target`.
+    ///
+    /// # Errors
+    /// If they cannot be satisfied with wheels from any of the indexes.
+    pub async fn resolve(
+        &self,
+        requirements: &[String],
+        constraints: &[String],
+        target: &Target,
+        sources: &Sources,
+        log: &BuildLog,
+    ) -> Result<Vec<LockedWheel>, BuildError> {
+        let own = if cfg!(target_arch = "aarch64") {
+            Architecture::Aarch64
+        } else {
+            Architecture::X86_64
+        };
+        let uv = self.uv(own, sources, log).await?;
+        let folder = tempfile::tempdir_in(&self.tools)
+            .map_err(BuildError::io("create a folder in", &self.tools))?;
+        let input = folder.path().join("requirements.in");
+        let limits = folder.path().join("constraints.in");
+        let output = folder.path().join("pylock.toml");
+        std::fs::write(&input, requirements.join("\n")).map_err(BuildError::io("write", &input))?;
+        std::fs::write(&limits, constraints.join("\n"))
+            .map_err(BuildError::io("write", &limits))?;
+        in_turn(&sources.indexes, log, "uv", "resolving", |index| {
+            let mut command = Command::new(&uv);
+            command.args([
+                "pip",
+                "compile",
+                "--quiet",
+                "--no-header",
+                "--format",
+                "pylock.toml",
+                "--generate-hashes",
+            ]);
+            command.args([
+                "--only-binary",
+                ":all:",
+                "--python-version",
+                &dotted(target.python),
+                "--python-platform",
+            ]);
+            command
+                .arg(platform(target))
+                .arg("--constraints")
+                .arg(&limits);
+            command.arg("--cache-dir").arg(self.tools.join("uv-cache"));
+            command.arg("--output-file").arg(&output).arg(&input);
+            command.envs(index.environment(sources.proxy.as_deref(), sources.ca_bundle.as_deref()));
+            command
+        })
+        .await?;
+        let text = std::fs::read_to_string(&output).map_err(BuildError::io("read", &output))?;
+        read_pylock(&text, target).map_err(|error| BuildError::Format {
+            file: "the resolver's answer".to_owned(),
+            why: std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
+        })
+    }
+}
+
+/// Runs the command for each index until one succeeds. What went wrong is in the log, the last of it in the error.
+async fn in_turn(
+    indexes: &[Index],
+    log: &BuildLog,
+    program: &'static str,
+    what: &'static str,
+    command: impl Fn(&Index) -> Command,
+) -> Result<(), BuildError> {
+    for (number, index) in indexes.iter().enumerate() {
+        let command = command(index);
+        if run_logged(command, program, log).await?.success() {
+            return Ok(());
+        }
+        let next = if number + 1 < indexes.len() {
+            ", trying the next"
+        } else {
+            ""
+        };
+        log.line(format!("{what} with {} failed{next}", index.shown()));
+    }
+    Err(BuildError::Step {
+        what: format!("{what} failed"),
+        last_lines: log.last_lines(),
+    })
+}
+
+/// Runs a program to its end, its output going to the log.
+async fn run_logged(
+    mut command: Command,
+    program: &'static str,
+    log: &BuildLog,
+) -> Result<ExitStatus, BuildError> {
+    let failed = |source| BuildError::Program { program, source };
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().map_err(failed)?;
+    let (output, errors) = (child.stdout.take(), child.stderr.take());
+    let (status, (), ()) = tokio::join!(
+        child.wait(),
+        copy_lines(output, log),
+        copy_lines(errors, log)
+    );
+    status.map_err(failed)
+}
+
+/// Copies a program's output to the log, line by line, until it closes it.
+pub async fn copy_lines(output: Option<impl AsyncRead + Unpin>, log: &BuildLog) {
+    let Some(output) = output else { return };
+    let mut lines = BufReader::new(output).split(b'\n');
+    // A read error means that the program is gone; its exit status says what there is to say.
+    while let Ok(Some(line)) = lines.next_segment().await {
+        log.line(String::from_utf8_lossy(&line));
+    }
+}
+
+fn platform(target: &Target) -> String {
+    let (major, minor) = (target.glibc.0, target.glibc.1.min(NEWEST_GLIBC_MINOR));
+    let architecture = target.architecture;
+    match (major, minor) {
+        (2, 31..) => format!("{architecture}-manylinux_{major}_{minor}"),
+        (2, 28..31) => format!("{architecture}-manylinux_2_28"),
+        _ => format!("{architecture}-manylinux_2_17"),
+    }
+}
+
+fn dotted((major, minor): (u32, u32)) -> String {
+    format!("{major}.{minor}")
+}

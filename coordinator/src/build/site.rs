@@ -1,0 +1,46 @@
+//! What a site says about where packages come from and what its images get: the `[build]` table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// Where packages come from, and what every image of this site gets.
+///
+/// Without indexes or mirrors, those of the machine are used: pip's configuration and apt's sources.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Site {
+    /// Python package indexes (PEP 503), in the order in which they are tried.
+    pub python_indexes: Vec<String>,
+    /// Debian mirrors, in the order in which they are tried.
+    pub debian_mirrors: Vec<String>,
+    /// Certificates (PEM) to trust for both, and for nothing inside the image.
+    pub ca_bundle: Option<PathBuf>,
+    /// `http://[USER:PASSWORD@]HOST:PORT`.
+    pub proxy: Option<String>,
+    /// The engine's network for build steps.
+    pub network: String,
+    /// Debian packages for every bootstrapped base.
+    pub extra_packages: Vec<String>,
+    /// Becomes root's `.bashrc`.
+    pub bashrc: Option<PathBuf>,
+    /// Environment of every image; a release's own wins.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            python_indexes: Vec::new(),
+            debian_mirrors: Vec::new(),
+            ca_bundle: None,
+            proxy: None,
+            // An engine without a bridge, and a site whose mirror listens on the builder itself, both work with it.
+            network: "host".to_owned(),
+            extra_packages: Vec::new(),
+            bashrc: None,
+            environment: BTreeMap::new(),
+        }
+    }
+}

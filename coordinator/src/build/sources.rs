@@ -1,0 +1,218 @@
+//! Where packages come from for one build: the site's indexes and mirrors, or else the machine's own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::BuildError;
+use super::site::Site;
+use crate::artifact::{Secret, Secrets};
+
+mod apt;
+pub use apt::DebianSource;
+
+/// The sources, read once per build, so that a changed configuration of the machine counts from the next build on.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// In the order in which they are tried, at least one.
+    pub indexes: Vec<Index>,
+    /// Empty: the machine's own.
+    pub debian_mirrors: Vec<String>,
+    pub ca_bundle: Option<PathBuf>,
+    pub proxy: Option<String>,
+    pub network: String,
+    /// What of it must never be in an image or a log.
+    pub secrets: Secrets,
+}
+
+/// A Python package index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// None: the tools' own default.
+    pub url: Option<String>,
+    pub extra_urls: Vec<String>,
+}
+
+impl Sources {
+    /// Reads the machine's configuration where the site says nothing.
+    ///
+    /// # Errors
+    /// If the CA bundle cannot be read.
+    pub async fn of(site: &Site) -> Result<Self, BuildError> {
+        let pip = pip_configuration().await;
+        let mut indexes: Vec<_> = site
+            .python_indexes
+            .iter()
+            .map(|url| Index {
+                url: Some(url.clone()),
+                extra_urls: Vec::new(),
+            })
+            .collect();
+        if indexes.is_empty() {
+            let extra_urls = pip
+                .get("extra-index-url")
+                .map(|urls| words(urls))
+                .unwrap_or_default();
+            indexes.push(Index {
+                url: pip.get("index-url").cloned(),
+                extra_urls,
+            });
+        }
+        let ca_bundle = site
+            .ca_bundle
+            .clone()
+            .or_else(|| pip.get("cert").map(PathBuf::from));
+        if let Some(path) = &ca_bundle {
+            fs::metadata(path).map_err(BuildError::io("read the CA bundle", path))?;
+        }
+        let proxy = site
+            .proxy
+            .clone()
+            .or_else(|| pip.get("proxy").cloned())
+            .or_else(environment_proxy);
+        let urls = indexes
+            .iter()
+            .flat_map(|index| index.url.iter().chain(&index.extra_urls));
+        let secrets = urls
+            .map(|url| ("a package index", url))
+            .chain(
+                site.debian_mirrors
+                    .iter()
+                    .map(|url| ("a Debian mirror", url)),
+            )
+            .chain(proxy.iter().map(|url| ("the proxy", url)))
+            .flat_map(|(what, url)| secrets_of(what, url))
+            .collect();
+        Ok(Self {
+            indexes,
+            debian_mirrors: site.debian_mirrors.clone(),
+            ca_bundle,
+            proxy,
+            network: site.network.clone(),
+            secrets,
+        })
+    }
+}
+
+impl Index {
+    /// Environment variables that make uv use this index, and give it up after a while without progress.
+    pub fn environment(
+        &self,
+        proxy: Option<&str>,
+        ca_bundle: Option<&Path>,
+    ) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("UV_NO_CONFIG", "1".to_owned()),
+            ("UV_HTTP_TIMEOUT", STALL_SECONDS.to_string()),
+            ("UV_HTTP_RETRIES", "2".to_owned()),
+            ("UV_PYTHON_DOWNLOADS", "never".to_owned()),
+        ];
+        if let Some(url) = &self.url {
+            variables.push(("UV_DEFAULT_INDEX", url.clone()));
+        }
+        if !self.extra_urls.is_empty() {
+            variables.push(("UV_INDEX", self.extra_urls.join(" ")));
+        }
+        for name in ["HTTPS_PROXY", "HTTP_PROXY"] {
+            variables.extend(proxy.map(|proxy| (name, proxy.to_owned())));
+        }
+        variables.extend(ca_bundle.map(|path| ("SSL_CERT_FILE", path.display().to_string())));
+        variables
+    }
+
+    /// Its name in a log.
+    pub fn shown(&self) -> String {
+        self.url.as_deref().map_or_else(
+            || "the default package index".to_owned(),
+            without_credentials,
+        )
+    }
+}
+
+/// An index or mirror that sends nothing for so long is given up.
+pub const STALL_SECONDS: u32 = 30;
+
+/// A URL without the `USER:PASSWORD@` in it.
+pub fn without_credentials(url: &str) -> String {
+    match (url.split_once("://"), user_info(url)) {
+        (Some((scheme, rest)), Some(user_info)) => {
+            format!("{scheme}://{}", &rest[user_info.len() + 1..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+fn user_info(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit_once('@').map(|(user_info, _)| user_info)
+}
+
+/// A password as it stands in the URL, and the pair as it would stand in a configuration.
+fn secrets_of(what: &str, url: &str) -> Vec<Secret> {
+    let Some(user_info) = user_info(url) else {
+        return Vec::new();
+    };
+    let password = user_info
+        .split_once(':')
+        .map_or(user_info, |(_, password)| password);
+    let texts = [
+        (format!("the password of {what}"), password),
+        (format!("the credentials of {what}"), user_info),
+    ];
+    texts
+        .into_iter()
+        .filter_map(|(name, text)| Secret::new(name, text))
+        .collect()
+}
+
+/// What pip would use on this machine: its files and `PIP_*`, the environment first. Nothing if there is no pip.
+async fn pip_configuration() -> std::collections::BTreeMap<String, String> {
+    let output = Command::new("python3")
+        .args(["-m", "pip", "config", "list"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await;
+    match output {
+        Ok(output) if output.status.success() => {
+            parse_pip_configuration(&String::from_utf8_lossy(&output.stdout))
+        }
+        // Without pip there is no configuration of pip.
+        _ => std::collections::BTreeMap::new(),
+    }
+}
+
+/// Lines are `SCOPE.KEY='VALUE'`; the scope `:env:` wins over `install`, that over `global`.
+fn parse_pip_configuration(text: &str) -> std::collections::BTreeMap<String, String> {
+    let mut found = std::collections::BTreeMap::new();
+    for wanted in ["global.", "install.", ":env:."] {
+        for line in text.lines() {
+            if let Some((key, value)) = line
+                .strip_prefix(wanted)
+                .and_then(|rest| rest.split_once('='))
+            {
+                let value = value.trim_matches(['\'', '"']).replace("\\n", " ");
+                found.insert(key.to_owned(), value);
+            }
+        }
+    }
+    found
+}
+
+fn environment_proxy() -> Option<String> {
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .filter(|value| !value.is_empty())
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;
