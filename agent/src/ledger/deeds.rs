@@ -28,6 +28,12 @@ pub struct ImageDeed {
     pub tags: Vec<String>,
     /// Uncompressed bytes of all layers.
     pub content_bytes: u64,
+    /// Of these the engine had already.
+    pub present_bytes: u64,
+    /// Of these were fetched.
+    pub fetched_bytes: u64,
+    /// What crossed the wire for them.
+    pub wire_bytes: u64,
     pub finished_at: Timestamp,
 }
 

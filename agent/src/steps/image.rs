@@ -44,17 +44,12 @@ pub(super) fn need_of_unwanted(artifact: &Digest, image: &SceneImage, scene: &Sc
     if is_used.into_iter().any(|deed| deed.artifact == *artifact) {
         return Need::Patience;
     }
-    let references = image
-        .present
-        .iter()
-        .flatten()
-        .filter(|tag| image.given.contains(*tag))
-        .cloned()
-        .collect();
-    Need::Step(Step::ForgetImage {
-        artifact: *artifact,
-        engine_id: image.engine_id.clone(),
-        references,
-        present: image.present.is_some(),
-    })
+    // The engine drops an image with its last reference. One whose references all went to others is dropped by its
+    // identifier; one that has a foreign reference is somebody's, and only ours are taken.
+    let names = match &image.present {
+        None => Vec::new(),
+        Some(tags) if tags.is_empty() => vec![image.engine_id.clone()],
+        Some(tags) => tags.intersection(&image.given).cloned().collect(),
+    };
+    Need::Step(Step::ForgetImage { artifact: *artifact, names })
 }

@@ -8,6 +8,7 @@ mod image;
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::Timestamp;
 use tfleet_proto::model::desired::{ContainerSpec, DesiredImage, DesiredState};
@@ -34,13 +35,8 @@ pub enum Step {
         engine_id: String,
         references: Vec<String>,
     },
-    /// Take from an image that nobody wants the references that we gave it, and forget it.
-    ForgetImage {
-        artifact: Digest,
-        engine_id: String,
-        references: Vec<String>,
-        present: bool,
-    },
+    /// Remove what nobody wants, by the references that we gave it, or by its identifier if it has none at all.
+    ForgetImage { artifact: Digest, names: Vec<String> },
     Create(ContainerSpec),
     /// The container of an intention is there: note its identifier.
     Adopt {
@@ -178,6 +174,15 @@ impl Step {
             | Self::NoteStopped { name }
             | Self::Remove { name, .. }
             | Self::ForgetContainer { name } => Subject::Container(name.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(artifact) => write!(formatter, "image {}", artifact.short()),
+            Self::Container(name) => write!(formatter, "container {name}"),
         }
     }
 }

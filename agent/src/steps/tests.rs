@@ -353,7 +353,7 @@ fn only_tags_that_we_gave_and_that_are_still_its_own_are_taken_from_an_image() {
         .insert("mine:latest".to_owned());
     let step = world.plan(&desired(&[], &[])).step;
     assert!(
-        matches!(&step, Some(Step::ForgetImage { references, .. }) if references == &["tfleet/train:v7"]),
+        matches!(&step, Some(Step::ForgetImage { names, .. }) if names == &["tfleet/train:v7"]),
         "{step:?}"
     );
 }
