@@ -1,0 +1,13 @@
+//! The coordinator: reads the fleet's inventory, plans, builds, and streams images to the hosts that dial it.
+
+pub mod app;
+pub mod artifact;
+pub mod build;
+pub mod ca;
+pub mod config;
+pub mod distribute;
+pub mod fleet;
+pub mod listener;
+pub mod rollout;
+pub mod rpc;
+pub mod store;

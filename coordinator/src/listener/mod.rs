@@ -1,0 +1,176 @@
+//! The coordinator's doors. Each connection is accepted, shaken hands with and served by our own loop.
+//!
+//! tonic's loop was not used: with the file descriptors used up by silent sockets it spins and says nothing. Here a peer
+//! that says nothing is given up after [`HANDSHAKE_WITHIN`], only so many may be in the middle of a handshake, and a
+//! lack of descriptors is waited out and logged.
+
+mod connections;
+mod peer;
+mod server_certificate;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tower::Service as _;
+use tracing::{debug, warn};
+
+pub use connections::Connections;
+pub use peer::{Admission, Caller, Peer, require_host, require_operator};
+pub use server_certificate::ServerCertificate;
+pub use tls::{TlsError, enrolment_tls, fleet_tls};
+
+/// From the first packet to the end of the TLS handshake.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// Peers in the middle of a handshake. Further ones wait in the kernel's queue.
+const HANDSHAKES_AT_ONCE: usize = 256;
+/// How long a lack of file descriptors is waited out before the next accept.
+const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(200);
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+const FRAME_BYTES: u32 = 1 << 20;
+
+/// One door: where it is, how it shakes hands, what it serves, whom it lets in.
+pub struct Listener {
+    pub name: &'static str,
+    pub socket: TcpListener,
+    pub tls: Arc<ServerConfig>,
+    pub routes: Routes,
+    pub admission: Arc<dyn Admission>,
+    pub connections: Connections,
+}
+
+impl Listener {
+    /// Serves until `stop`; then finishes what is being served, which has until `drained` is cancelled.
+    pub async fn serve(self, stop: CancellationToken) {
+        let tracker = TaskTracker::new();
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
+        let door = Arc::new(self);
+        loop {
+            // Cancel-safe: an accept that is dropped has taken no connection, a permit that is dropped is given back.
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = door.accept(&handshakes) => accepted,
+            };
+            let Some((stream, address, permit)) = accepted else {
+                continue;
+            };
+            let (door, stop) = (door.clone(), stop.clone());
+            tracker.spawn(async move {
+                match door.shake_hands(stream).await {
+                    Ok((stream, peer)) => {
+                        drop(permit);
+                        door.serve_connection(stream, Caller { peer, address }, stop)
+                            .await;
+                    }
+                    Err(error) => {
+                        debug!(listener = door.name, %address, %error, "a handshake failed")
+                    }
+                }
+            });
+        }
+        tracker.close();
+        tracker.wait().await;
+    }
+
+    async fn accept(
+        &self,
+        handshakes: &Arc<Semaphore>,
+    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = handshakes.clone().acquire_owned().await.ok()?;
+        match self.socket.accept().await {
+            Ok((stream, address)) => Some((stream, address, permit)),
+            Err(error) => {
+                warn!(listener = self.name, %error, "cannot accept connections; trying again");
+                tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
+                None
+            }
+        }
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(tokio_rustls::server::TlsStream<TcpStream>, Peer)> {
+        stream.set_nodelay(true)?;
+        let acceptor = TlsAcceptor::from(self.tls.clone());
+        let stream = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the peer said nothing"))??;
+        let certificate = stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(<[_]>::first);
+        let peer = Peer::of(certificate)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if !self.admission.admits(&peer).await {
+            // TLS is done, so that a removed host can be told why: every call is refused by the role checks.
+            return Ok((stream, Peer::Revoked(peer.to_string())));
+        }
+        Ok((stream, peer))
+    }
+
+    async fn serve_connection(
+        &self,
+        stream: tokio_rustls::server::TlsStream<TcpStream>,
+        caller: Caller,
+        stop: CancellationToken,
+    ) {
+        let ended = self.connections.register(&caller.peer);
+        let routes = self.routes.clone();
+        let service = hyper::service::service_fn({
+            let caller = caller.clone();
+            move |mut request: http::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(caller.clone());
+                let mut routes = routes.clone();
+                async move { routes.call(request).await }
+            }
+        });
+        let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        server
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES)
+            .max_send_buf_size(1 << 20)
+            .max_concurrent_streams(256);
+        let connection = server.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let mut stopping = false;
+        loop {
+            // Cancel-safe: the connection is pinned outside; the tokens only wait.
+            tokio::select! {
+                done = &mut connection => {
+                    if let Err(error) = done {
+                        debug!(listener = self.name, address = %caller.address, %error, "a connection ended");
+                    }
+                    return;
+                }
+                // Revoked: every stream ends now.
+                () = ended.cancelled() => return,
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

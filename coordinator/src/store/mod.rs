@@ -1,0 +1,123 @@
+//! The coordinator's durable state: SQLite, write-ahead log, synced at every commit.
+//!
+//! What belongs together changes in one transaction. Calls run on blocking threads, one at a time: SQLite has one writer
+//! anyway, and every call is short.
+
+mod column;
+mod desired;
+mod host;
+mod operator;
+mod release;
+mod token;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use host::HostRecord;
+pub use operator::OperatorRecord;
+pub use release::{BuildPhase, Locked, Origin, Release, ReleaseRequest, VariantBuild};
+pub use token::{NewToken, Redemption};
+
+const SCHEMA: &str = include_str!("schema.sql");
+const SCHEMA_VERSION: i64 = 1;
+
+#[derive(Clone)]
+pub struct Store {
+    connection: Arc<Mutex<Connection>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot open the state in {path}")]
+    Open {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "the state in {path} has version {found}; this coordinator knows {SCHEMA_VERSION}: use the newer coordinator"
+    )]
+    TooNew { path: PathBuf, found: i64 },
+    #[error("cannot {operation}")]
+    Sql {
+        operation: &'static str,
+        source: rusqlite::Error,
+    },
+    #[error("the state's thread ended while it was to {operation}")]
+    Stopped { operation: &'static str },
+}
+
+impl Store {
+    /// The state in `path`; made if there is none.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let at = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let mut connection = Connection::open(path).map_err(at)?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;",
+            )
+            .map_err(at)?;
+        let found: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(at)?;
+        match found {
+            SCHEMA_VERSION => {}
+            0 => {
+                let transaction = connection.transaction().map_err(at)?;
+                transaction.execute_batch(SCHEMA).map_err(at)?;
+                transaction
+                    .pragma_update(None, "user_version", SCHEMA_VERSION)
+                    .map_err(at)?;
+                transaction.commit().map_err(at)?;
+            }
+            found => {
+                return Err(StoreError::TooNew {
+                    path: path.to_owned(),
+                    found,
+                });
+            }
+        }
+        Ok(Self {
+            connection: Arc::new(Mutex::new(connection)),
+        })
+    }
+
+    /// Raised by an operator's explicit word when state is restored from a backup.
+    pub async fn incarnation(&self) -> Result<u64, StoreError> {
+        self.run("read the incarnation", |transaction| {
+            transaction.query_row("SELECT incarnation FROM fleet", [], |row| {
+                row.get::<_, i64>(0)
+            })
+        })
+        .await
+        .map(i64::cast_unsigned)
+    }
+
+    /// One transaction on a blocking thread. It is committed if `work` succeeds.
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let connection = self.connection.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            // A poisoned lock is a panic inside a transaction, which was rolled back: the state is whole.
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        done.await
+            .map_err(|_| StoreError::Stopped { operation })?
+            .map_err(|source| StoreError::Sql { operation, source })
+    }
+}
+
+#[cfg(test)]
+mod tests;
