@@ -20,7 +20,7 @@ pub use host::{Architecture, DriverHealth, Gpu, GpuHealth, GpuMode, HostFacts, H
 pub use planner::{
     Assignment, Consideration, Plan, PlanError, Policy, Unplaced, Variant, explain, plan,
 };
-pub use recipe::{BaseImage, CudaStack, Recipe, RecipeGap, RecipeId};
+pub use recipe::{BaseImage, CudaStack, Device, Recipe, RecipeGap, RecipeId};
 pub use release::{Preference, ReleaseSpec, TensorflowConstraint};
 pub use rules::{Finding, Refusal, Rule};
 pub use verdict::{Compatibility, Verdict, check};

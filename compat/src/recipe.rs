@@ -2,6 +2,7 @@
 
 mod base;
 mod form;
+mod gap;
 mod id;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use crate::host::Architecture;
 use crate::version::{CudaRelease, CudaVersion, CudnnVersion, PythonVersion, TensorflowVersion};
 
 pub use base::{BaseImage, BaseImageError};
+pub use gap::{Device, RecipeGap};
 pub use id::{RecipeId, RecipeIdError};
 
 /// What an image must contain.
@@ -49,40 +51,6 @@ pub struct CudaStack {
     pub needs_library_path: bool,
 }
 
-/// Why the catalog has no recipe for a TensorFlow release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "gap", rename_all = "kebab-case")]
-pub enum RecipeGap {
-    /// There are wheels, but not for this architecture with this device.
-    #[error("TensorFlow {tensorflow} has no {device} wheel for {architecture}")]
-    NoWheel {
-        /// The release.
-        tensorflow: TensorflowVersion,
-        /// `GPU` or `CPU`.
-        device: String,
-        /// The architecture.
-        architecture: Architecture,
-    },
-    /// The CUDA libraries it needs are not known as wheels.
-    #[error(
-        "no set of CUDA wheels is known for TensorFlow {tensorflow}, which was built for CUDA {cuda}"
-    )]
-    NoCudaWheels {
-        /// The release.
-        tensorflow: TensorflowVersion,
-        /// What it was built for.
-        cuda: CudaVersion,
-    },
-    /// No base has a Python that it has a wheel for.
-    #[error("no base has a Python that TensorFlow {tensorflow} has a wheel for ({python})")]
-    NoBase {
-        /// The release.
-        tensorflow: TensorflowVersion,
-        /// The Pythons with a wheel.
-        python: String,
-    },
-}
-
 impl Recipe {
     /// The recipe that computes on GPUs.
     ///
@@ -95,7 +63,7 @@ impl Recipe {
         architecture: Architecture,
     ) -> Result<Self, RecipeGap> {
         if !release.gpu_architectures.contains(&architecture) {
-            return Err(no_wheel(tensorflow, "GPU", architecture));
+            return Err(no_wheel(tensorflow, Device::Gpu, architecture));
         }
         let wheels = release
             .cuda_wheels
@@ -137,7 +105,7 @@ impl Recipe {
         let package = release
             .cpu_packages
             .get(&architecture)
-            .ok_or_else(|| no_wheel(tensorflow, "CPU", architecture))?;
+            .ok_or_else(|| no_wheel(tensorflow, Device::Cpu, architecture))?;
         let mut requirements = vec![format!("{package}=={tensorflow}")];
         requirements.extend(release.companions.iter().cloned());
         Self::on_base(
@@ -183,10 +151,14 @@ impl Recipe {
     }
 }
 
-fn no_wheel(tensorflow: &TensorflowVersion, device: &str, architecture: Architecture) -> RecipeGap {
+fn no_wheel(
+    tensorflow: &TensorflowVersion,
+    device: Device,
+    architecture: Architecture,
+) -> RecipeGap {
     RecipeGap::NoWheel {
         tensorflow: tensorflow.clone(),
-        device: device.to_owned(),
+        device,
         architecture,
     }
 }

@@ -168,3 +168,6 @@ impl fmt::Display for Compatibility {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

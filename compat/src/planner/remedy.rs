@@ -70,14 +70,16 @@ fn no_recipe(host: &HostFacts, considered: &[Consideration]) -> (String, String)
     let gap = considered
         .iter()
         .find_map(|consideration| match consideration {
-            Consideration::Gap { gap, .. } => Some(gap.to_string()),
+            Consideration::Gap { gap, .. } => Some(gap),
             Consideration::Recipe { .. } => None,
         });
-    let reason = gap.unwrap_or_else(|| format!("no recipe is known for {}", host.architecture));
-    (
-        reason,
-        "choose another TensorFlow, or add what is missing to the catalog".to_owned(),
-    )
+    match gap {
+        Some(gap) => (gap.to_string(), gap.remedy()),
+        None => (
+            format!("no recipe is known for {}", host.architecture),
+            "add what is missing to the catalog".to_owned(),
+        ),
+    }
 }
 
 /// What makes a refused recipe run.

@@ -1,0 +1,89 @@
+//! Why there is no recipe.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Architecture;
+use crate::version::{CudaVersion, TensorflowVersion};
+
+/// What an image computes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// NVIDIA GPUs.
+    Gpu,
+    /// The CPU alone.
+    Cpu,
+}
+
+/// Why the catalog has no recipe for a TensorFlow release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "gap", rename_all = "kebab-case")]
+pub enum RecipeGap {
+    /// There are wheels, but not for this architecture with this device.
+    #[error("TensorFlow {tensorflow} has no {device} wheel for {architecture}")]
+    NoWheel {
+        /// The release.
+        tensorflow: TensorflowVersion,
+        /// What it should compute on.
+        device: Device,
+        /// The architecture.
+        architecture: Architecture,
+    },
+    /// The CUDA libraries it needs are not known as wheels.
+    #[error(
+        "no set of CUDA wheels is known for TensorFlow {tensorflow}, which was built for CUDA {cuda}"
+    )]
+    NoCudaWheels {
+        /// The release.
+        tensorflow: TensorflowVersion,
+        /// What it was built for.
+        cuda: CudaVersion,
+    },
+    /// No base has a Python that it has a wheel for.
+    #[error("no base has a Python that TensorFlow {tensorflow} has a wheel for ({python})")]
+    NoBase {
+        /// The release.
+        tensorflow: TensorflowVersion,
+        /// The Pythons with a wheel.
+        python: String,
+    },
+}
+
+impl RecipeGap {
+    /// What the operator can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoWheel {
+                device: Device::Gpu,
+                architecture,
+                ..
+            } => format!(
+                "no official wheel computes on GPUs on {architecture}: allow the CPU fallback, or bring your own base with \
+                 TensorFlow in it"
+            ),
+            Self::NoWheel {
+                device: Device::Cpu,
+                ..
+            } => "choose a newer TensorFlow".to_owned(),
+            Self::NoCudaWheels { .. } => {
+                "choose TensorFlow 2.5 or newer, or add a [[cuda_wheels]] row to the catalog"
+                    .to_owned()
+            }
+            Self::NoBase { .. } => {
+                "add a [[base]] row with such a Python to the catalog".to_owned()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Gpu => "GPU",
+            Self::Cpu => "CPU",
+        })
+    }
+}
