@@ -1,8 +1,8 @@
 //! The versions that compatibility turns on, each a type of its own.
 //!
-//! Three shapes occur. Drivers, toolkits and cuDNN are dotted integers of any length ([`dotted`]): 570.26 is older than
+//! Three shapes occur. Drivers, toolkits and cuDNN are dotted integers of any length (`dotted`): 570.26 is older than
 //! 570.124.06, and 440.100 newer than 440.33, so neither text nor decimals order them. Compute capabilities, CUDA levels
-//! and Pythons are pairs ([`pair`]). TensorFlow follows PEP 440 ([`tensorflow`]). All read and write as plain text.
+//! and Pythons are pairs (`pair`). TensorFlow follows PEP 440 (`tensorflow`). All read and write as plain text.
 
 mod dotted;
 mod pair;
