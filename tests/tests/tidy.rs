@@ -1,4 +1,8 @@
 //! The house rules that a program can check: arrows between modules, file sizes, words that must not appear.
+#![expect(
+    clippy::expect_used,
+    reason = "a test says what it could not read by failing"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +15,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
     (
         "agent",
         &[
-            &["config"],
+            &["config", "durable"],
             &["engine", "policy", "ledger", "steps"],
             &["artifact"],
             &["identity", "inventory"],
@@ -134,7 +138,9 @@ fn a_file_is_small_enough_to_hold_in_mind() {
         })
         .filter_map(|file| {
             let lines = read(&file).lines().count();
-            (lines > 420).then(|| format!("{}: {lines} lines", file.display()))
+            // A table of cases may be longer than what it tests.
+            let limit = if is_test(&file) { 600 } else { 400 };
+            (lines > limit).then(|| format!("{}: {lines} lines", file.display()))
         })
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
