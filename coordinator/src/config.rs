@@ -1,12 +1,14 @@
 //! `coordinator.toml`: what the site decides. Unknown keys are errors.
 
+mod site;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Deserialize;
 
-pub use crate::build::{Builder, Site};
+pub use site::{Builder, Site};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -28,7 +28,8 @@ const ROWS: &[(&str, &[&[&str]])] = &[
         &[
             &["config"],
             &["store"],
-            &["artifact", "ca", "listener"],
+            &["artifact", "ca"],
+            &["listener"],
             &["rollout", "fleet", "build", "distribute"],
             &["rpc"],
             &["app", "main"],

@@ -15,7 +15,6 @@ mod pipe;
 mod progress;
 mod resolver;
 mod run;
-mod site;
 mod sources;
 mod status;
 mod transfer;
@@ -31,26 +30,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::artifact::Artifacts;
+use crate::config::{Builder, Site};
 
 pub use engine::BuilderEngine;
 pub use error::BuildError;
 pub use lock::{Group, GroupKind, Lock, LockedWheel};
 pub use log::LogLine;
 pub use order::{Additions, Order};
-pub use site::Site;
 pub use status::{BuildPhase, BuildStatus, Built};
 
 /// Two builds overlap well: one downloads while the other compresses. More would only share the disk.
 const BUILDS_AT_ONCE: usize = 2;
-
-/// A configured builder.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Builder {
-    pub architecture: Architecture,
-    /// `unix://PATH` or `tcp://HOST:PORT`.
-    pub engine: String,
-}
 
 /// All builds of this coordinator. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use tfleet_compat::Recipe;
 use tfleet_proto::model::digest::Digest;
 
 use super::BuildError;
-use super::site::Site;
+use crate::config::Site;
 
 /// Everything that decides what a build will be, before versions are resolved. Its digest names the build's log and
 /// its cached lock.

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::BuildError;
-use super::site::Site;
+use crate::config::Site;
 use crate::artifact::{Secret, Secrets};
 
 mod apt;

@@ -1,9 +1,19 @@
-//! What a site says about where packages come from and what its images get: the `[build]` table.
+//! Which engines build, and where packages come from: the tables `[[builder]]` and `[build]`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tfleet_compat::Architecture;
+
+/// A Docker Engine that builds images of one architecture.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Builder {
+    pub architecture: Architecture,
+    /// `unix://PATH` or `tcp://HOST:PORT`.
+    pub engine: String,
+}
 
 /// Where packages come from, and what every image of this site gets.
 ///
