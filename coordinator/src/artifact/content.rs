@@ -31,7 +31,8 @@ impl<'a> LayerContent<'a> {
             digest: chunk.digest,
             what,
         };
-        let frame = self.store.read_frame(chunk)?;
+        self.store.verify_frame(chunk)?;
+        let frame = self.store.read_frame_part(chunk, 0, chunk.frame_bytes)?;
         let size =
             usize::try_from(chunk.content_bytes).map_err(|_| damaged("its size is impossible"))?;
         self.content = zstd::bulk::decompress(&frame, size)

@@ -311,9 +311,15 @@ impl Extension {
             kind,
             path: inside(&raw_path, &shown)?,
             link,
-            mode: header.mode().map_err(damaged)? & 0o7777,
-            uid: self.uid.map_or_else(|| header.uid(), Ok).map_err(damaged)?,
-            gid: self.gid.map_or_else(|| header.gid(), Ok).map_err(damaged)?,
+            mode: number(&header.as_old().mode, || header.mode())? & 0o7777,
+            uid: match self.uid {
+                Some(uid) => uid,
+                None => number(&header.as_old().uid, || header.uid())?,
+            },
+            gid: match self.gid {
+                Some(gid) => gid,
+                None => number(&header.as_old().gid, || header.gid())?,
+            },
             size: if kind == Kind::File {
                 self.size.unwrap_or(header_size)
             } else {
@@ -323,6 +329,14 @@ impl Extension {
             xattrs: self.xattrs,
         })
     }
+}
+
+/// A header's number; writers that have nothing to say leave the field empty.
+fn number<T: Default>(field: &[u8], read: impl FnOnce() -> io::Result<T>) -> Result<T, TarError> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(T::default());
+    }
+    read().map_err(damaged)
 }
 
 /// The path without `./`, doubled and trailing slashes.

@@ -163,12 +163,25 @@ impl Artifacts {
         Ok(digest)
     }
 
-    /// The verified zstd frame of a stored chunk.
+    /// Proves that the zstd frame of a stored chunk is the one that was written.
     ///
     /// # Errors
-    /// [`StoreError::Chunk`] if the file does not hold what it was written with.
-    pub fn read_frame(&self, chunk: &Chunk) -> Result<Vec<u8>, StoreError> {
-        chunk::read(&self.chunks_folder(), chunk)
+    /// [`StoreError::Chunk`] if it is not.
+    pub fn verify_frame(&self, chunk: &Chunk) -> Result<(), StoreError> {
+        chunk::verify(&self.chunks_folder(), chunk)
+    }
+
+    /// `length` bytes of a stored chunk's zstd frame from `offset` on; verify it first.
+    ///
+    /// # Errors
+    /// If the file is gone or shorter.
+    pub fn read_frame_part(
+        &self,
+        chunk: &Chunk,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, StoreError> {
+        chunk::read_part(&self.chunks_folder(), chunk, offset, length)
     }
 
     /// Removes chunks that no index refers to. Call only while nothing is being stored.

@@ -67,7 +67,7 @@ pub fn normalise<R: Read, W: Write>(input: R, output: &mut W) -> Result<R, Norma
 }
 
 /// The entry's header blocks: one, or three and more when a pax header must precede it.
-fn encode(node: &Node) -> Vec<u8> {
+pub(super) fn encode(node: &Node) -> Vec<u8> {
     let mut path = node.path.clone();
     if node.kind == Kind::Directory {
         path.extend_from_slice(if path.is_empty() { b"./" } else { b"/" });

@@ -4,10 +4,13 @@
 //! not as build arguments, and not even an empty mount point stays in a layer.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
 use tar::{EntryType, Header};
+use tokio_util::io::ReaderStream;
 
 use super::BuildError;
 use super::base::Survey;
@@ -18,9 +21,37 @@ use crate::artifact::FIXED_TIME_SECONDS;
 /// Where the image's Python lives, with TensorFlow and everything else that pip would install.
 const ENVIRONMENT: &str = "/opt/tfleet";
 
+const BLOCK: usize = 512;
+
 const INSTALL: &str = include_str!("context/install.sh");
 
-/// The build's context as a tar file.
+/// A tar file: pieces in memory, and the one large file on disk.
+#[derive(Debug)]
+pub struct Context {
+    head: Bytes,
+    /// Padded to whole blocks by `tail`.
+    program: PathBuf,
+    tail: Bytes,
+}
+
+impl Context {
+    /// The tar file's bytes in order, the program read while it is sent.
+    ///
+    /// # Errors
+    /// If the program cannot be opened.
+    pub async fn stream(
+        self,
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static, BuildError> {
+        let program = tokio::fs::File::open(&self.program)
+            .await
+            .map_err(BuildError::io("read", &self.program))?;
+        let program = ReaderStream::with_capacity(program, 256 << 10);
+        let (head, tail) = (stream::iter([Ok(self.head)]), stream::iter([Ok(self.tail)]));
+        Ok(head.chain(program).chain(tail))
+    }
+}
+
+/// The build's context.
 ///
 /// # Errors
 /// If a file of it cannot be read, or a value cannot stand in a Dockerfile.
@@ -31,7 +62,7 @@ pub fn context(
     needs_library_path: bool,
     sources: &Sources,
     uv: &Path,
-) -> Result<Bytes, BuildError> {
+) -> Result<Context, BuildError> {
     let python = survey
         .pythons
         .get(&lock.python)
@@ -46,11 +77,6 @@ pub fn context(
         dockerfile(lock, base_reference, python, needs_library_path)?.as_bytes(),
     );
     archive.put("tools/install", 0o755, INSTALL.as_bytes());
-    archive.put(
-        "tools/uv",
-        0o755,
-        &std::fs::read(uv).map_err(BuildError::io("read", uv))?,
-    );
     if let Some(path) = &sources.ca_bundle {
         archive.put(
             "tools/ca.crt",
@@ -80,7 +106,10 @@ pub fn context(
     if let Some(bashrc) = &lock.bashrc {
         archive.put("bashrc", 0o644, bashrc.as_bytes());
     }
-    Ok(archive.finish())
+    let size = std::fs::metadata(uv)
+        .map_err(BuildError::io("read", uv))?
+        .len();
+    Ok(archive.with_program("tools/uv", uv, size))
 }
 
 fn dockerfile(
@@ -172,30 +201,44 @@ fn dockerfile_word(name: &str, value: &str) -> Result<String, BuildError> {
     ))
 }
 
-/// A tar file in memory; the largest part is uv with its 60 MB.
+/// The part of the tar file that is in memory.
 #[derive(Default)]
 struct Archive(Vec<u8>);
 
 impl Archive {
     fn put(&mut self, path: &str, mode: u32, content: &[u8]) {
-        let mut header = Header::new_ustar();
-        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
-        header.set_entry_type(EntryType::Regular);
-        header.set_mode(mode);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(FIXED_TIME_SECONDS);
-        header.set_size(content.len() as u64);
-        header.set_cksum();
-        self.0.extend_from_slice(header.as_bytes());
+        self.0
+            .extend_from_slice(header(path, mode, content.len() as u64).as_bytes());
         self.0.extend_from_slice(content);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self.0.resize(self.0.len().next_multiple_of(BLOCK), 0);
     }
 
-    fn finish(mut self) -> Bytes {
-        self.0.resize(self.0.len() + 1024, 0);
-        Bytes::from(self.0)
+    /// Ends the archive with a file that stays on disk.
+    fn with_program(mut self, path: &str, program: &Path, size: u64) -> Context {
+        self.0
+            .extend_from_slice(header(path, 0o755, size).as_bytes());
+        let beyond = usize::try_from(size % BLOCK as u64).unwrap_or_default();
+        let padding = if beyond == 0 { 0 } else { BLOCK - beyond };
+        let tail = vec![0; padding + 2 * BLOCK];
+        Context {
+            head: self.0.into(),
+            program: program.to_owned(),
+            tail: tail.into(),
+        }
     }
+}
+
+fn header(path: &str, mode: u32, size: u64) -> Header {
+    let mut header = Header::new_ustar();
+    header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(FIXED_TIME_SECONDS);
+    header.set_size(size);
+    header.set_cksum();
+    header
 }
 
 #[cfg(test)]

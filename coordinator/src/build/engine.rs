@@ -9,7 +9,7 @@ use bollard::query_parameters::{
     BuildImageOptionsBuilder, BuilderVersion, CreateImageOptionsBuilder, ImportImageOptionsBuilder,
     PruneBuildOptionsBuilder, RemoveImageOptionsBuilder,
 };
-use bollard::{API_DEFAULT_VERSION, Docker, body_full, body_stream};
+use bollard::{API_DEFAULT_VERSION, Docker, body_stream, body_try_stream};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tfleet_compat::Architecture;
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::BuildError;
+use super::context::Context;
 
 /// bollard's own time-out covers a whole upload, so it must never strike; [`STALL`] watches progress instead.
 const WHOLE_REQUEST_SECONDS: u64 = 7 * 24 * 3600;
@@ -142,7 +143,7 @@ impl BuilderEngine {
     /// Builds with BuildKit and hands each of the engine's messages to `observe`. Dropping the future ends the build.
     pub async fn build(
         &self,
-        context: Bytes,
+        context: Context,
         request: &BuildRequest,
         mut observe: impl FnMut(BuildInfo),
     ) -> Result<(), BuildError> {
@@ -157,7 +158,7 @@ impl BuilderEngine {
         let mut messages = Box::pin(self.docker.build_image(
             options,
             None,
-            Some(body_full(context)),
+            Some(body_try_stream(context.stream().await?)),
         ));
         while let Some(message) = self.next(&mut messages, "build an image").await? {
             observe(message.map_err(|source| self.failed("build an image", source))?);

@@ -1,6 +1,8 @@
 //! BuildKit's messages as what a person wants to see: the step, what it does, and bytes.
 
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex};
+use std::collections::HashMap;
+
 use bollard::models::{BuildInfo, BuildInfoAux};
 
 use super::context::word;
@@ -14,6 +16,8 @@ pub struct Progress<'a> {
     log: &'a BuildLog,
     activity: String,
     done_bytes: u64,
+    /// What a step wrote since its last line end, by the step's digest.
+    unfinished_lines: HashMap<String, String>,
     /// The last error that a step ended with.
     pub error: Option<String>,
 }
@@ -25,6 +29,7 @@ impl<'a> Progress<'a> {
             log,
             activity: "sending the build's files".to_owned(),
             done_bytes: 0,
+            unfinished_lines: HashMap::new(),
             error: None,
         }
     }
@@ -41,13 +46,24 @@ impl<'a> Progress<'a> {
         for vertex in &status.vertexes {
             self.vertex(vertex);
         }
-        for log in &status.logs {
-            let text = String::from_utf8_lossy(&log.msg);
-            self.log.line(&text);
-            self.done_bytes += text
-                .lines()
-                .filter_map(|line| self.downloaded(line))
-                .sum::<u64>();
+        for output in &status.logs {
+            self.output(&output.vertex, &String::from_utf8_lossy(&output.msg));
+        }
+    }
+
+    /// BuildKit passes on what a step writes as it comes, so a line may come in pieces.
+    fn output(&mut self, step: &str, text: &str) {
+        let mut line = self.unfinished_lines.remove(step).unwrap_or_default();
+        for piece in text.split_inclusive('\n') {
+            line.push_str(piece);
+            if line.ends_with('\n') {
+                self.log.line(&line);
+                self.done_bytes += self.downloaded(&line).unwrap_or(0);
+                line.clear();
+            }
+        }
+        if !line.is_empty() {
+            self.unfinished_lines.insert(step.to_owned(), line);
         }
     }
 

@@ -210,19 +210,25 @@ async fn run_logged(
     let (output, errors) = (child.stdout.take(), child.stderr.take());
     let (status, (), ()) = tokio::join!(
         child.wait(),
-        copy_lines(output, log),
-        copy_lines(errors, log)
+        copy_lines(output, log, |_| {}),
+        copy_lines(errors, log, |_| {})
     );
     status.map_err(failed)
 }
 
-/// Copies a program's output to the log, line by line, until it closes it.
-pub async fn copy_lines(output: Option<impl AsyncRead + Unpin>, log: &BuildLog) {
+/// Copies a program's output to the log, line by line, until it closes it. `observe` sees each line too.
+pub async fn copy_lines(
+    output: Option<impl AsyncRead + Unpin>,
+    log: &BuildLog,
+    observe: impl Fn(&str),
+) {
     let Some(output) = output else { return };
     let mut lines = BufReader::new(output).split(b'\n');
     // A read error means that the program is gone; its exit status says what there is to say.
     while let Ok(Some(line)) = lines.next_segment().await {
-        log.line(String::from_utf8_lossy(&line));
+        let line = String::from_utf8_lossy(&line);
+        observe(&line);
+        log.line(line);
     }
 }
 

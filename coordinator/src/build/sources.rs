@@ -7,8 +7,8 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::BuildError;
-use crate::config::Site;
 use crate::artifact::{Secret, Secrets};
+use crate::config::Site;
 
 mod apt;
 pub use apt::DebianSource;

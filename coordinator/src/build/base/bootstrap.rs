@@ -119,6 +119,19 @@ impl Bases {
         let mut child = command.spawn().map_err(failed)?;
         let (output, errors) = (child.stdout.take(), child.stderr.take());
 
+        // "I: installing essential packages..." is what a waiting person wants to read.
+        let tell = |line: &str| {
+            if let Some(doing) = line
+                .strip_prefix("I: ")
+                .filter(|doing| doing.ends_with("..."))
+            {
+                progress(
+                    &format!("bootstrapping the base: {}", doing.trim_end_matches('.')),
+                    0,
+                );
+            }
+        };
+
         let (pieces, reader) = pipe::to_reader();
         let (store, secrets) = (self.artifacts.clone(), sources.secrets.clone());
         let stored = tokio::task::spawn_blocking(move || {
@@ -138,11 +151,11 @@ impl Bases {
                 if end || pieces.send(got.map(|_| piece.freeze())).await.is_err() {
                     return;
                 }
-                progress("bootstrapping the base", passed);
+                progress("bootstrapping the base: storing it", passed);
             }
         };
         let (status, (), (), stored) =
-            tokio::join!(child.wait(), forward, copy_lines(errors, log), stored);
+            tokio::join!(child.wait(), forward, copy_lines(errors, log, tell), stored);
         if !status.map_err(failed)?.success() {
             return Err(BuildError::Step {
                 what: "mmdebstrap failed".to_owned(),

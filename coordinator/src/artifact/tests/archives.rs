@@ -1,0 +1,222 @@
+//! Archives of every form, good and bad.
+
+use super::*;
+
+#[test]
+fn both_forms_of_an_archive_give_one_artifact_whoever_made_them_and_whenever() {
+    let (_folder, store) = open();
+    let old = take(&store, &docker_archive(&[layer(1), layer(1)], false, 1)).unwrap();
+    let new = take(
+        &store,
+        &oci_archive(&[layer(2), layer(2)], <[u8]>::to_vec, 2),
+    )
+    .unwrap();
+    let packed = take(&store, &oci_archive(&[layer(3), layer(3)], gzip, 3)).unwrap();
+    let zstd = |content: &[u8]| zstd::bulk::compress(content, 1).unwrap();
+    let other = take(&store, &oci_archive(&[layer(4), layer(4)], zstd, 4)).unwrap();
+    assert_eq!(old, new);
+    assert_eq!(old, packed);
+    assert_eq!(old, other);
+    assert_eq!(store.index(&old.artifact).unwrap().unwrap(), old.index);
+}
+
+#[test]
+fn a_whole_archive_may_be_compressed() {
+    let (_folder, store) = open();
+    let archive = docker_archive(&[layer(1)], false, 1);
+    assert_eq!(
+        take(&store, &gzip(&archive)).unwrap(),
+        take(&store, &archive).unwrap()
+    );
+}
+
+#[test]
+fn a_layer_that_comes_twice_is_linked_and_stored_once() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1)], true, 1)).unwrap();
+    let diff_ids: Vec<_> = received.index.diff_ids().collect();
+    assert_eq!(diff_ids.len(), 2);
+    assert_eq!(diff_ids[0], diff_ids[1]);
+    assert_eq!(count(&folder.path().join("chunks")), 1);
+}
+
+#[test]
+fn what_only_tells_when_and_where_an_image_was_made_falls_away_and_the_rest_stays() {
+    let (_folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1)], false, 1)).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&received.index.config).unwrap();
+    assert_eq!(config["config"], json!({ "Env": ["PATH=/bin"] }));
+    assert_eq!(config["created"], "1980-01-01T00:00:00Z");
+    assert_eq!(config["history"][0]["created_by"], "RUN true");
+    assert_eq!(config.get("docker_version"), None);
+    assert_eq!(
+        config["rootfs"]["diff_ids"][0],
+        received.index.layers[0].diff_id.to_string()
+    );
+}
+
+#[test]
+fn an_archive_cut_at_any_block_is_refused_and_leaves_no_artifact() {
+    let (folder, store) = open();
+    let archive = docker_archive(&[layer(1)], false, 1);
+    // The end mark itself is two blocks of zeros, of which one is enough.
+    let end = archive.len() - 1024;
+    for length in (0..=end).step_by(512) {
+        let refusal = take(&store, &archive[..length]);
+        assert!(
+            refusal.is_err(),
+            "cut at {length} of {} was taken",
+            archive.len()
+        );
+    }
+    assert_eq!(count(&folder.path().join("indexes")), 0);
+    take(&store, &archive).unwrap();
+}
+
+#[test]
+fn a_layer_that_is_not_what_the_image_says_is_refused() {
+    let (_folder, store) = open();
+    let mut archive = docker_archive(&[layer(1)], false, 1);
+    let place = archive
+        .windows(9)
+        .position(|window| window == b"a program")
+        .unwrap();
+    archive[place] = b'A';
+    assert!(matches!(
+        take(&store, &archive),
+        Err(ArchiveError::DiffId { number: 0, .. })
+    ));
+}
+
+#[test]
+fn two_images_in_one_archive_are_refused() {
+    let (_folder, store) = open();
+    let mut builder = Builder::new(Vec::new());
+    let one = json!({ "Config": "c.json", "Layers": [] });
+    file(
+        &mut builder,
+        "manifest.json",
+        json!([one, one]).to_string().as_bytes(),
+        1,
+    );
+    let archive = builder.into_inner().unwrap();
+    assert!(matches!(
+        take(&store, &archive),
+        Err(ArchiveError::Several { count: 2 })
+    ));
+}
+
+#[test]
+fn what_is_no_image_is_refused_in_words() {
+    let (_folder, store) = open();
+    let message = |bytes: &[u8]| take(&store, bytes).unwrap_err().to_string();
+    assert_eq!(
+        message(b"hello"),
+        "it is not an image archive: it is neither a tar file nor a compressed one"
+    );
+    assert_eq!(
+        message(&layer(1)),
+        "it is not an image archive: it has no manifest.json"
+    );
+    assert_eq!(
+        message(&[0; 1024]),
+        "it is not an image archive: it is empty"
+    );
+}
+
+#[test]
+fn a_link_to_outside_of_the_archive_is_refused() {
+    let (_folder, store) = open();
+    let mut builder = Builder::new(Vec::new());
+    let mut link = header(EntryType::Symlink, 0, 1);
+    builder
+        .append_link(&mut link, "a/layer.tar", "../../../etc/passwd")
+        .unwrap();
+    let archive = builder.into_inner().unwrap();
+    assert!(matches!(
+        take(&store, &archive),
+        Err(ArchiveError::Tar(TarError::Escape { .. }))
+    ));
+}
+
+#[test]
+fn a_root_file_system_becomes_an_image_and_an_image_archive_stays_one() {
+    let (_folder, store) = open();
+    let origin = Origin::RootFileSystem {
+        architecture: "amd64",
+    };
+    let take = |archive: &[u8]| {
+        receive(
+            Cursor::new(archive),
+            &store,
+            origin,
+            &Secrets::default(),
+            &|_| {},
+        )
+        .unwrap()
+    };
+    let plain = take(&layer(1));
+    assert_eq!(plain.index.layers.len(), 1);
+    assert!(
+        plain
+            .index
+            .config
+            .contains(&plain.index.layers[0].diff_id.to_string())
+    );
+    assert_eq!(
+        take(&docker_archive(&[layer(2), layer(3)], false, 1))
+            .index
+            .layers
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_secret_in_a_layer_or_in_the_history_refuses_the_image() {
+    let (folder, store) = open();
+    let secrets: Secrets = Secret::new("the password of the proxy", "hunter2-hunter2")
+        .into_iter()
+        .collect();
+    let take = |archive: &[u8]| {
+        receive(
+            Cursor::new(archive),
+            &store,
+            Origin::Engine,
+            &secrets,
+            &|_| {},
+        )
+        .unwrap_err()
+        .to_string()
+    };
+    let mut builder = Builder::new(Vec::new());
+    // Across the border of two reads, which are at most 256 KiB.
+    let mut content = vec![b'.'; (256 << 10) - 5];
+    content.extend_from_slice(b"hunter2-hunter2");
+    file(&mut builder, "etc/pip.conf", &content, 1);
+    let leaky = builder.into_inner().unwrap();
+    assert_eq!(
+        take(&docker_archive(&[leaky], false, 1)),
+        "the password of the proxy is in the image's layers"
+    );
+
+    let mut builder = Builder::new(Vec::new());
+    let good = layer(1);
+    file(&mut builder, "a/layer.tar", &good, 1);
+    let config = String::from_utf8(config(&[Digest::of(&good)], 1)).unwrap();
+    file(
+        &mut builder,
+        "c.json",
+        config
+            .replace("RUN true", "RUN curl hunter2-hunter2")
+            .as_bytes(),
+        1,
+    );
+    let manifest = json!([{ "Config": "c.json", "Layers": ["a/layer.tar"] }]).to_string();
+    file(&mut builder, "manifest.json", manifest.as_bytes(), 1);
+    assert_eq!(
+        take(&builder.into_inner().unwrap()),
+        "the password of the proxy is in the image's configuration or history"
+    );
+    assert_eq!(count(&folder.path().join("indexes")), 0);
+}

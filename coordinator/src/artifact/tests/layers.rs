@@ -1,0 +1,168 @@
+//! Layers in their normal form.
+
+use std::io::Read as _;
+
+use proptest::prelude::*;
+
+use super::super::normalise::normalise;
+use super::*;
+
+fn normal(layer: &[u8]) -> Result<Vec<u8>, super::super::normalise::NormaliseError> {
+    let mut output = Vec::new();
+    normalise(layer, &mut output)?;
+    Ok(output)
+}
+
+fn nodes(layer: &[u8]) -> Vec<(Node, Vec<u8>)> {
+    let mut entries = Entries::new(layer);
+    let mut nodes = Vec::new();
+    while let Some(node) = entries.next_node().unwrap() {
+        let mut content = Vec::new();
+        entries.content().read_to_end(&mut content).unwrap();
+        nodes.push((node, content));
+    }
+    nodes
+}
+
+#[test]
+fn equal_content_with_other_times_and_owner_names_is_equal() {
+    assert_ne!(layer(1), layer(2));
+    assert_eq!(normal(&layer(1)).unwrap(), normal(&layer(2)).unwrap());
+}
+
+#[test]
+fn the_normal_form_keeps_every_entry_and_is_a_fixed_point() {
+    let once = normal(&layer(1)).unwrap();
+    assert_eq!(nodes(&once), nodes(&layer(1)));
+    assert_eq!(normal(&once).unwrap(), once);
+}
+
+#[test]
+fn the_tar_crate_reads_the_normal_form_with_its_fixed_time() {
+    let once = normal(&layer(1)).unwrap();
+    let mut archive = tar::Archive::new(once.as_slice());
+    let mut paths = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.header().mtime().unwrap(), FIXED_TIME_SECONDS);
+        assert_eq!(entry.header().username().unwrap(), Some(""));
+        paths.push(entry.path().unwrap().display().to_string());
+    }
+    assert_eq!(
+        paths[..4],
+        ["usr/bin/tool", "usr/bin/twin", "bin", "etc/.wh.removed"]
+    );
+    assert!(paths[4].len() > 200);
+}
+
+#[test]
+fn a_binary_attribute_with_a_line_end_in_it_passes() {
+    let capability = b"\x01\n\x00\x02\n\n\x00";
+    let mut builder = Builder::new(Vec::new());
+    let attributes = [
+        ("SCHILY.xattr.security.capability", capability.as_slice()),
+        ("mtime", b"1.5"),
+    ];
+    builder.append_pax_extensions(attributes).unwrap();
+    file(&mut builder, "bin/ping", b"ping", 1);
+    let layer = builder.into_inner().unwrap();
+    let found = nodes(&normal(&layer).unwrap());
+    let expected = [(b"security.capability".to_vec(), capability.to_vec())].into();
+    assert_eq!(found[0].0.xattrs, expected);
+}
+
+#[test]
+fn devices_large_owners_and_paths_beyond_ascii_pass() {
+    let node = |kind, path: &str| Node {
+        kind,
+        path: path.as_bytes().to_vec(),
+        link: Vec::new(),
+        mode: 0o4755,
+        uid: 4_000_000_000,
+        gid: 7,
+        size: 0,
+        device: if kind == Kind::CharacterDevice {
+            (10, 200)
+        } else {
+            (0, 0)
+        },
+        xattrs: Default::default(),
+    };
+    let mut layer = Vec::new();
+    let wanted = [
+        node(Kind::CharacterDevice, "dev/tun"),
+        node(Kind::Directory, "srv/Größe"),
+    ];
+    for node in &wanted {
+        layer.extend(super::super::normalise::encode(node));
+    }
+    layer.extend([0; 1024]);
+    let found: Vec<_> = nodes(&normal(&layer).unwrap())
+        .into_iter()
+        .map(|(node, _)| node)
+        .collect();
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn a_path_that_leads_outside_is_refused() {
+    for path in ["../etc/passwd", "a/../../b", "/etc/passwd"] {
+        let mut header = header(EntryType::Regular, 0, 1);
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_cksum();
+        let mut layer = header.as_bytes().to_vec();
+        layer.extend([0; 1024]);
+        let refusal = normal(&layer).unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            format!("the archive's entry `{path}` is outside of its root")
+        );
+    }
+}
+
+#[test]
+fn a_hard_link_that_leads_outside_is_refused() {
+    let mut builder = Builder::new(Vec::new());
+    let mut link = header(EntryType::Link, 0, 1);
+    link.set_path("a").unwrap();
+    link.set_link_name_literal("../../etc/shadow").unwrap();
+    link.set_cksum();
+    builder.append(&link, [].as_slice()).unwrap();
+    let layer = builder.into_inner().unwrap();
+    assert!(normal(&layer).is_err());
+}
+
+#[test]
+fn a_damaged_header_is_refused() {
+    let mut layer = layer(1);
+    layer[0] ^= 1;
+    assert!(
+        normal(&layer)
+            .unwrap_err()
+            .to_string()
+            .contains("does not have its checksum")
+    );
+}
+
+proptest! {
+    /// Whatever bytes come, reading ends, with entries or with an error.
+    #[test]
+    fn no_bytes_make_the_reader_panic(noise in proptest::collection::vec(any::<u8>(), 0..2048), at in 0_usize..4096) {
+        let mut bytes = layer(1);
+        let at = at.min(bytes.len());
+        let end = (at + noise.len()).min(bytes.len());
+        bytes[at..end].copy_from_slice(&noise[..end - at]);
+        let _ = normal(&bytes);
+        let _ = normal(&noise);
+    }
+
+    /// Any file, whatever its size relative to blocks, comes out as it went in.
+    #[test]
+    fn any_file_passes_unchanged(content in proptest::collection::vec(any::<u8>(), 0..3000), path in "[a-zé]{1,150}(/[a-z]{1,60}){0,3}") {
+        let mut builder = Builder::new(Vec::new());
+        file(&mut builder, &path, &content, 1);
+        let found = nodes(&normal(&builder.into_inner().unwrap()).unwrap());
+        prop_assert_eq!(&found[0].1, &content);
+        prop_assert_eq!(&found[0].0.path, path.as_bytes());
+    }
+}

@@ -1,0 +1,168 @@
+//! What lies on the disk, and what comes back from it.
+
+use std::io::Read as _;
+
+use tfleet_proto::model::artifact::LARGEST_CHUNK_BYTES;
+
+use super::*;
+
+/// A layer of several chunks, which does not compress to nothing.
+fn large_layer() -> Vec<u8> {
+    let mut content = Vec::new();
+    let mut block = Digest::of(b"seed");
+    while content.len() < 9 << 20 {
+        block = Digest::of(block.as_bytes());
+        content.extend_from_slice(&block.as_bytes()[..16]);
+        content.extend_from_slice(&[0; 48]);
+    }
+    let mut builder = Builder::new(Vec::new());
+    file(&mut builder, "lib/large.so", &content, 1);
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn a_layer_is_cut_into_chunks_that_add_up_to_it() {
+    let (_folder, store) = open();
+    let received = take(&store, &docker_archive(&[large_layer()], false, 1)).unwrap();
+    let layer = &received.index.layers[0];
+    assert_eq!(layer.chunks.len(), 3);
+    assert!(
+        layer.chunks[..2]
+            .iter()
+            .all(|chunk| chunk.content_bytes == LARGEST_CHUNK_BYTES)
+    );
+    let mut content = Vec::new();
+    LayerContent::new(&store, layer)
+        .read_to_end(&mut content)
+        .unwrap();
+    assert_eq!(Digest::of(&content), layer.diff_id);
+    assert_eq!(content.len() as u64, layer.size_bytes);
+}
+
+#[test]
+fn the_same_image_again_writes_no_chunk_again() {
+    let (folder, store) = open();
+    let archive = docker_archive(&[large_layer()], false, 1);
+    take(&store, &archive).unwrap();
+    let times = || -> Vec<_> {
+        let files = fs::read_dir(folder.path().join("chunks")).unwrap();
+        let mut times: Vec<_> = files
+            .map(|file| file.unwrap())
+            .map(|file| {
+                (
+                    file.file_name(),
+                    file.metadata().unwrap().modified().unwrap(),
+                )
+            })
+            .collect();
+        times.sort();
+        times
+    };
+    let before = times();
+    take(&store, &archive).unwrap();
+    assert_eq!(times(), before);
+}
+
+#[test]
+fn what_a_rebuilt_archive_holds_is_the_same_artifact() {
+    let (_folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1), large_layer()], true, 1)).unwrap();
+    let mut archive = Vec::new();
+    rebuild(&store, &received.index, "tfleet/base:1", &mut archive).unwrap();
+    assert_eq!(take(&store, &archive).unwrap(), received);
+}
+
+#[test]
+fn a_damaged_short_or_missing_chunk_is_never_given_out() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[large_layer()], false, 1)).unwrap();
+    let chunk = received.index.layers[0].chunks[1];
+    let path = folder.path().join("chunks").join(chunk.digest.hex());
+    let whole = fs::read(&path).unwrap();
+    store.verify_frame(&chunk).unwrap();
+
+    let damage = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let error = store.verify_frame(&chunk).unwrap_err();
+        assert!(matches!(error, StoreError::Chunk { .. }), "{error}");
+        assert_eq!(error.failure().code, "artifact-damaged");
+        let mut content = Vec::new();
+        LayerContent::new(&store, &received.index.layers[0])
+            .read_to_end(&mut content)
+            .unwrap_err();
+        assert!(content.len() as u64 <= LARGEST_CHUNK_BYTES);
+    };
+    let mut flipped = whole.clone();
+    flipped[1000] ^= 1;
+    damage(&flipped);
+    damage(&whole[..whole.len() / 2]);
+    damage(b"");
+    fs::remove_file(&path).unwrap();
+    assert!(store.verify_frame(&chunk).is_err());
+}
+
+#[test]
+fn any_zstd_decoder_reads_a_chunk_in_spite_of_its_trailer() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1)], false, 1)).unwrap();
+    let chunk = received.index.layers[0].chunks[0];
+    let file = fs::File::open(folder.path().join("chunks").join(chunk.digest.hex())).unwrap();
+    assert_eq!(Digest::of(&zstd::decode_all(file).unwrap()), chunk.digest);
+}
+
+#[test]
+fn opening_removes_what_a_crash_left_and_keeps_what_is_whole() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1)], false, 1)).unwrap();
+    let left = folder
+        .path()
+        .join("chunks")
+        .join(format!("{}.7.part", id(1)));
+    fs::write(&left, b"half").unwrap();
+    let store = Artifacts::open(folder.path()).unwrap();
+    assert!(!left.exists());
+    assert_eq!(
+        store.index(&received.artifact).unwrap(),
+        Some(received.index)
+    );
+}
+
+#[test]
+fn a_chunk_file_that_a_crash_left_empty_is_written_again() {
+    let (folder, store) = open();
+    let archive = docker_archive(&[layer(1)], false, 1);
+    let received = take(&store, &archive).unwrap();
+    let chunk = received.index.layers[0].chunks[0];
+    fs::write(folder.path().join("chunks").join(chunk.digest.hex()), b"").unwrap();
+    take(&store, &archive).unwrap();
+    store.verify_frame(&chunk).unwrap();
+}
+
+#[test]
+fn an_index_that_was_tampered_with_is_not_given_out() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1)], false, 1)).unwrap();
+    let path = folder.path().join("indexes").join(received.artifact.hex());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("PATH=/bin", "PATH=/tmp")).unwrap();
+    assert!(matches!(
+        store.index(&received.artifact),
+        Err(StoreError::IndexDigest { .. })
+    ));
+}
+
+#[test]
+fn sweeping_removes_chunks_of_no_image_and_nothing_else() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1)], false, 1)).unwrap();
+    // Its layers are stored before it turns out to be two images.
+    let mut builder = Builder::new(Vec::new());
+    file(&mut builder, "a/layer.tar", &large_layer(), 1);
+    take(&store, &builder.into_inner().unwrap()).unwrap_err();
+    assert_eq!(count(&folder.path().join("chunks")), 4);
+    assert!(store.sweep().unwrap() > 1 << 20);
+    assert_eq!(count(&folder.path().join("chunks")), 1);
+    store
+        .verify_frame(&received.index.layers[0].chunks[0])
+        .unwrap();
+}

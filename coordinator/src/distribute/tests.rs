@@ -1,0 +1,205 @@
+//! The service without a network: what it gives, to whom, and what it never gives.
+
+use std::io::Cursor;
+
+use futures::TryStreamExt as _;
+use tfleet_proto::model::artifact::ArtifactIndex;
+use tonic::Code;
+use wire::artifacts_server::Artifacts as _;
+
+use super::*;
+use crate::artifact::{Origin, Secrets, receive};
+
+struct Only(Digest);
+
+impl Access for Only {
+    fn check(&self, _peer: &Extensions, artifact: &Digest) -> Result<(), Status> {
+        if *artifact == self.0 {
+            Ok(())
+        } else {
+            Err(unknown(artifact))
+        }
+    }
+}
+
+/// A store with one artifact of one layer of nearly 12 MiB that hardly compresses.
+fn service() -> (
+    tempfile::TempDir,
+    ArtifactsService<Only>,
+    Digest,
+    ArtifactIndex,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Artifacts::open(folder.path()).unwrap();
+    let mut content = Vec::new();
+    let mut block = Digest::of(b"seed");
+    while content.len() < (12 << 20) - 4096 {
+        block = Digest::of(block.as_bytes());
+        content.extend_from_slice(block.as_bytes());
+    }
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    builder
+        .append_data(&mut header, "file", content.as_slice())
+        .unwrap();
+    let archive = builder.into_inner().unwrap();
+    let origin = Origin::RootFileSystem {
+        architecture: "amd64",
+    };
+    let received = receive(
+        Cursor::new(archive),
+        &store,
+        origin,
+        &Secrets::default(),
+        &|_| {},
+    )
+    .unwrap();
+    let service = ArtifactsService::new(store, Arc::new(Only(received.artifact)));
+    (folder, service, received.artifact, received.index)
+}
+
+async fn fetch(
+    service: &ArtifactsService<Only>,
+    artifact: &Digest,
+    diff_id: &Digest,
+    first_chunk: u32,
+    chunk_count: u32,
+) -> Result<Vec<wire::Chunk>, Status> {
+    let request = wire::FetchChunksRequest {
+        artifact: artifact.to_string(),
+        diff_id: diff_id.to_string(),
+        first_chunk,
+        chunk_count,
+    };
+    service
+        .fetch_chunks(Request::new(request))
+        .await?
+        .into_inner()
+        .try_collect()
+        .await
+}
+
+#[tokio::test]
+async fn a_layer_arrives_whole_in_parts_of_half_a_mebibyte() {
+    let (_folder, service, artifact, index) = service();
+    let layer = &index.layers[0];
+    let parts = fetch(&service, &artifact, &layer.diff_id, 0, 0)
+        .await
+        .unwrap();
+    assert!(
+        parts
+            .iter()
+            .all(|part| part.frame_part.len() as u64 <= PART_BYTES)
+    );
+    let mut frames = vec![Vec::new()];
+    for part in parts {
+        assert_eq!(part.number as usize, frames.len() - 1);
+        frames.last_mut().unwrap().extend(part.frame_part);
+        if part.last_part {
+            frames.push(Vec::new());
+        }
+    }
+    assert_eq!(frames.pop(), Some(Vec::new()));
+    assert_eq!(frames.len(), layer.chunks.len());
+    for (frame, chunk) in frames.iter().zip(&layer.chunks) {
+        assert_eq!(
+            Digest::of(&zstd::decode_all(frame.as_slice()).unwrap()),
+            chunk.digest
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cut_is_resumed_by_asking_for_the_rest() {
+    let (_folder, service, artifact, index) = service();
+    let diff_id = index.layers[0].diff_id;
+    let whole = fetch(&service, &artifact, &diff_id, 0, 0).await.unwrap();
+    let mut joined = fetch(&service, &artifact, &diff_id, 0, 1).await.unwrap();
+    joined.extend(fetch(&service, &artifact, &diff_id, 1, 0).await.unwrap());
+    assert_eq!(joined, whole);
+}
+
+#[tokio::test]
+async fn the_index_has_the_digest_that_was_asked_for() {
+    let (_folder, service, artifact, index) = service();
+    let request = wire::GetIndexRequest {
+        artifact: artifact.to_string(),
+    };
+    let answer = service
+        .get_index(Request::new(request))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(answer.index, index.canonical_json());
+}
+
+#[tokio::test]
+async fn a_host_gets_nothing_that_it_shall_not_have() {
+    let (_folder, service, _, index) = service();
+    let other = Digest::of(b"another artifact");
+    let request = wire::GetIndexRequest {
+        artifact: other.to_string(),
+    };
+    assert_eq!(
+        service
+            .get_index(Request::new(request))
+            .await
+            .unwrap_err()
+            .code(),
+        Code::NotFound
+    );
+    let refusal = fetch(&service, &other, &index.layers[0].diff_id, 0, 0)
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn chunks_beyond_the_layer_and_unknown_layers_are_refused() {
+    let (_folder, service, artifact, index) = service();
+    let diff_id = index.layers[0].diff_id;
+    for (first, count) in [(0, 99), (99, 0), (3, 1), (u32::MAX, u32::MAX)] {
+        let refusal = fetch(&service, &artifact, &diff_id, first, count)
+            .await
+            .unwrap_err();
+        assert_eq!(refusal.code(), Code::OutOfRange, "{first}, {count}");
+    }
+    let refusal = fetch(&service, &artifact, &Digest::of(b"no layer"), 0, 0)
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn of_a_damaged_chunk_not_one_byte_is_sent() {
+    let (folder, service, artifact, index) = service();
+    let layer = &index.layers[0];
+    let path = folder
+        .path()
+        .join("chunks")
+        .join(layer.chunks[1].digest.hex());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 100;
+    bytes[last] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let request = wire::FetchChunksRequest {
+        artifact: artifact.to_string(),
+        diff_id: layer.diff_id.to_string(),
+        first_chunk: 0,
+        chunk_count: 0,
+    };
+    let mut stream = service
+        .fetch_chunks(Request::new(request))
+        .await
+        .unwrap()
+        .into_inner();
+    let refusal = loop {
+        match stream.next().await.unwrap() {
+            Ok(part) => assert_eq!(part.number, 0),
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!(refusal.code(), Code::DataLoss);
+}
