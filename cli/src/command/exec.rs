@@ -1,0 +1,250 @@
+//! `tfleet exec`.
+
+use clap::Args;
+use futures::StreamExt as _;
+use futures::stream;
+use tfleet_proto::wire;
+use tfleet_proto::wire::exec_request::Request;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::container_options::environment;
+use super::operation::{Channel, Ended, Piece, Printer, as_result, next_piece, summary};
+use super::selection::{Selection, with_container};
+use super::terminal::{RawMode, forward, is_terminal, terminal_size};
+use super::{Context, Operator};
+use crate::error::{Error, ExitStatus};
+use crate::view::{Format, note};
+
+/// Hosts that are spoken to at once.
+const AT_ONCE: usize = 128;
+
+const ACTION: &str = "run the command";
+
+const EXAMPLES: &str = "\
+On one host it ends with the command's own exit status; on several with 1 if it was not 0 everywhere.
+
+Examples:
+  tfleet exec tf -- nvidia-smi
+  tfleet exec tf --where 'driver >= 535' -- python -c 'import tensorflow as tf; print(tf.__version__)'
+  tfleet exec -it tf --host t4 -- bash
+  tfleet exec -i tf --host t4 -- tee /tmp/copy  # < file";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Exec {
+    /// The container's name
+    container: String,
+    /// Without a selection: every host that has the container
+    #[command(flatten)]
+    selection: Selection,
+    /// Hand over standard input; one host only
+    #[arg(short, long)]
+    pub(super) interactive: bool,
+    /// Give the command a terminal; one host only
+    #[arg(short, long)]
+    pub(super) tty: bool,
+    /// Run as UID, UID:GID, or a name inside the image
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    user: String,
+    /// The folder to start in
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        default_value = "",
+        hide_default_value = true
+    )]
+    workdir: String,
+    /// Set a variable
+    #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = environment)]
+    environment: Vec<(String, String)>,
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(super) command: Vec<String>,
+}
+
+impl Exec {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
+        let mut operator = context.connect().await?;
+        let hosts = with_container(
+            &mut operator,
+            self.selection,
+            std::slice::from_ref(&self.container),
+        )
+        .await?;
+        let hosts: Vec<String> = hosts
+            .into_iter()
+            .map(|host| host.name.to_string())
+            .collect();
+        let exec = wire::ExecOperation {
+            container: self.container,
+            command: self.command,
+            tty: self.tty,
+            stdin: self.interactive,
+            user: self.user,
+            working_directory: self.workdir,
+            environment: self.environment.into_iter().collect(),
+            terminal: None,
+        };
+        match (hosts.as_slice(), self.interactive || self.tty) {
+            ([host], true) => attach(&mut operator, host, exec).await,
+            (_, true) => Err(Error::Usage(format!(
+                "-i and -t are for one host; {} have the container: {}; choose with --host",
+                hosts.len(),
+                hosts.join(", ")
+            ))),
+            (_, false) => everywhere(&operator, hosts, exec, context.output.format).await,
+        }
+    }
+}
+
+/// Runs the command on one host with our standard input, and with our terminal if it wants one.
+pub(super) async fn attach(
+    operator: &mut Operator,
+    host: &str,
+    mut exec: wire::ExecOperation,
+) -> Result<ExitStatus, Error> {
+    let raw = if exec.tty && is_terminal() {
+        exec.terminal = Some(terminal_size()?);
+        true
+    } else {
+        false
+    };
+    let with_input = exec.stdin;
+    let (sender, mut outputs) = open(operator, host, exec).await?;
+    let mut printer = Printer::new(Format::Text, &[host.to_owned()]);
+    // Dropped on every way out, so that the terminal is as it was before a message is printed.
+    let mode = if raw { Some(RawMode::enter()?) } else { None };
+    let ended = {
+        let forwarding = forward(sender.clone(), raw);
+        tokio::pin!(forwarding);
+        let mut forwards = with_input;
+        loop {
+            let piece = tokio::select! {
+                piece = next_piece(&mut outputs, ACTION) => piece?,
+                // Its end is no end of the command, which may go on printing.
+                result = &mut forwarding, if forwards => {
+                    forwards = false;
+                    result?;
+                    continue;
+                }
+            };
+            match piece {
+                Piece::Printed(channel, bytes) => printer.print(host, channel, &bytes)?,
+                Piece::Ended(ended) => break ended,
+            }
+        }
+    };
+    drop(mode);
+    Ok(exit_status(ended, host))
+}
+
+fn exit_status(ended: Ended, host: &str) -> ExitStatus {
+    match ended {
+        Ended::Exit(code) => ExitStatus::OfCommand(u8::try_from(code).unwrap_or(u8::MAX)),
+        Ended::Failed(failure) => {
+            note(&format!("{host}: {failure}"));
+            ExitStatus::Partial
+        }
+    }
+}
+
+/// Runs the command on all hosts, and lists what failed where.
+async fn everywhere(
+    operator: &Operator,
+    hosts: Vec<String>,
+    exec: wire::ExecOperation,
+    format: Format,
+) -> Result<ExitStatus, Error> {
+    let mut printer = Printer::new(format, &hosts);
+    // Pieces of all hosts meet in one short queue: who prints fast waits for the terminal.
+    let (pieces, mut arriving) = mpsc::channel::<(String, Channel, bytes::Bytes)>(64);
+    let one = |host: String| {
+        let (mut operator, exec, pieces) = (operator.clone(), exec.clone(), pieces.clone());
+        async move {
+            let ended = run_on(&mut operator, &host, exec, pieces).await;
+            (host, ended)
+        }
+    };
+    let mut running = stream::iter(hosts.into_iter().map(one)).buffer_unordered(AT_ONCE);
+    let mut ended: Vec<(String, Ended)> = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            // Both are cancel-safe. What has arrived is printed before its host's end is noted.
+            Some((host, channel, bytes)) = arriving.recv() => printer.print(&host, channel, &bytes)?,
+            next = running.next() => match next {
+                Some((host, result)) => {
+                    while let Ok((host, channel, bytes)) = arriving.try_recv() {
+                        printer.print(&host, channel, &bytes)?;
+                    }
+                    printer.finish(&host)?;
+                    ended.push((host, as_result(result)?));
+                }
+                None => break,
+            },
+        }
+    }
+    ended.sort_by(|(left, _), (right, _)| left.cmp(right));
+    if let ([(_, Ended::Exit(code))], false) = (ended.as_slice(), format == Format::Json) {
+        return Ok(ExitStatus::OfCommand(
+            u8::try_from(*code).unwrap_or(u8::MAX),
+        ));
+    }
+    Ok(ExitStatus::all_well(summary(ended, format)?))
+}
+
+async fn run_on(
+    operator: &mut Operator,
+    host: &str,
+    exec: wire::ExecOperation,
+    pieces: mpsc::Sender<(String, Channel, bytes::Bytes)>,
+) -> Result<Ended, Error> {
+    // The sender is kept: the end of our messages would be the end of the operation.
+    let (_sender, mut outputs) = open(operator, host, exec).await?;
+    loop {
+        match next_piece(&mut outputs, ACTION).await? {
+            Piece::Ended(ended) => return Ok(ended),
+            Piece::Printed(channel, bytes) => {
+                if pieces
+                    .send((host.to_owned(), channel, bytes))
+                    .await
+                    .is_err()
+                {
+                    return Err(Error::Cut { action: ACTION });
+                }
+            }
+        }
+    }
+}
+
+async fn open(
+    operator: &mut Operator,
+    host: &str,
+    exec: wire::ExecOperation,
+) -> Result<
+    (
+        mpsc::Sender<wire::ExecRequest>,
+        Streaming<wire::OperationOutput>,
+    ),
+    Error,
+> {
+    let start = wire::ExecStart {
+        host: host.to_owned(),
+        exec: Some(exec),
+    };
+    let (sender, receiver) = mpsc::channel(8);
+    let first = wire::ExecRequest {
+        request: Some(Request::Start(start)),
+    };
+    // The queue has room for the first message, and its receiver is right here.
+    sender
+        .try_send(first)
+        .map_err(|_| Error::Cut { action: ACTION })?;
+    let answer = operator
+        .exec(ReceiverStream::new(receiver))
+        .await
+        .map_err(Error::call(ACTION))?;
+    Ok((sender, answer.into_inner()))
+}

@@ -1,0 +1,231 @@
+//! `tfleet hosts`.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use tfleet_proto::model::inventory::Inventory;
+use tfleet_proto::model::name::HostName;
+use tfleet_proto::wire;
+use tfleet_proto::wire::host_event::Event;
+
+use super::selection::{Selection, list, parse_name};
+use super::{Context, Operator};
+use crate::error::{Error, ExitStatus};
+use crate::view::host::{Host, HostDetails, Hosts as HostTable};
+use crate::view::progress::{Progress, Step};
+use crate::view::{note, write_stdout};
+
+const EXAMPLES: &str = "\
+Examples:
+  tfleet hosts
+  tfleet hosts t4 a100
+  tfleet hosts --where 'driver < 470 || !connected'
+  tfleet hosts --watch --output json
+  tfleet hosts show t4
+  tfleet hosts rm t4
+  tfleet hosts wait t4 a100
+  tfleet hosts export --where connected  # > fleet.json";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(super) struct Hosts {
+    /// These hosts; without any selection all
+    #[arg(value_name = "NAME", value_parser = parse_name)]
+    names: Vec<HostName>,
+    #[command(flatten)]
+    selection: Selection,
+    /// Go on, and print each host again when it changes
+    #[arg(short, long)]
+    watch: bool,
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Everything about one host
+    Show {
+        #[arg(value_name = "NAME", value_parser = parse_name)]
+        host: HostName,
+    },
+    /// Revoke a host's certificate and forget it; what runs there goes on running
+    Rm {
+        #[arg(value_name = "NAME", value_parser = parse_name)]
+        host: HostName,
+    },
+    /// Wait until hosts are connected and have told what they have
+    Wait {
+        #[arg(value_name = "NAME", required = true, value_parser = parse_name)]
+        hosts: Vec<HostName>,
+    },
+    /// Names and inventories as JSON, for planning without a coordinator
+    Export {
+        #[command(flatten)]
+        selection: Selection,
+    },
+}
+
+impl Hosts {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
+        let mut operator = context.connect().await?;
+        match self.command {
+            None => {
+                let selector = self.selection.with_names(&self.names).or_all();
+                if self.watch {
+                    return watch(&mut operator, selector, context).await;
+                }
+                context
+                    .output
+                    .print(&HostTable(list(&mut operator, selector).await?))?;
+            }
+            Some(Subcommands::Show { host }) => {
+                let hosts = list(&mut operator, Selection::of_names([host]).into()).await?;
+                for host in hosts {
+                    context.output.print(&HostDetails(host))?;
+                }
+            }
+            Some(Subcommands::Rm { host }) => {
+                let request = wire::RemoveHostRequest {
+                    host: host.to_string(),
+                };
+                operator
+                    .remove_host(request)
+                    .await
+                    .map_err(Error::call("remove the host"))?;
+                note(&format!(
+                    "{host} is removed: its certificate is revoked and its streams are closed"
+                ));
+            }
+            Some(Subcommands::Wait { hosts }) => wait(&mut operator, hosts, context).await?,
+            Some(Subcommands::Export { selection }) => {
+                export(&list(&mut operator, selection.or_all()).await?)?;
+            }
+        }
+        Ok(ExitStatus::Ok)
+    }
+}
+
+/// Prints the table once the coordinator has told every host, then what changes.
+async fn watch(
+    operator: &mut Operator,
+    selector: wire::Selector,
+    context: &Context,
+) -> Result<ExitStatus, Error> {
+    let action = "watch the hosts";
+    let request = wire::ListHostsRequest {
+        selector: Some(selector),
+    };
+    let mut events = operator
+        .watch_hosts(request)
+        .await
+        .map_err(Error::call(action))?
+        .into_inner();
+    let mut first: Option<Vec<Host>> = Some(Vec::new());
+    while let Some(event) = events.message().await.map_err(Error::call(action))? {
+        match (event.event, &mut first) {
+            (Some(Event::Host(host)), Some(hosts)) => hosts.push(host.try_into()?),
+            (Some(Event::Host(host)), None) => {
+                context
+                    .output
+                    .print_next(&HostTable(vec![host.try_into()?]))?;
+            }
+            (Some(Event::Synced(_)), hosts) => {
+                if let Some(hosts) = hosts.take() {
+                    context.output.print_next(&HostTable(hosts))?;
+                }
+            }
+            (Some(Event::Removed(name)), _) => note(&format!("{name} was removed")),
+            (None, _) => {}
+        }
+    }
+    Err(Error::Cut { action })
+}
+
+async fn wait(
+    operator: &mut Operator,
+    hosts: Vec<HostName>,
+    context: &Context,
+) -> Result<(), Error> {
+    let action = "wait for the hosts";
+    let mut ready: BTreeMap<HostName, Option<Host>> =
+        hosts.iter().map(|name| (name.clone(), None)).collect();
+    // By name only once they are known: a host that is not yet enrolled is worth waiting for.
+    let selector = wire::Selector {
+        all: true,
+        ..wire::Selector::default()
+    };
+    let request = wire::ListHostsRequest {
+        selector: Some(selector),
+    };
+    let mut events = operator
+        .watch_hosts(request)
+        .await
+        .map_err(Error::call(action))?
+        .into_inner();
+    let mut progress = Progress::new();
+    for name in ready.keys() {
+        progress.show(name.as_str(), waiting("not connected yet"));
+    }
+    while ready.values().any(Option::is_none) {
+        let event = tokio::select! {
+            // Cancel-safe: a message that is half received stays in the stream's buffer.
+            event = events.message() => event.map_err(Error::call(action))?.ok_or(Error::Cut { action })?,
+            () = progress.tick() => continue,
+        };
+        let Some(Event::Host(host)) = event.event else {
+            continue;
+        };
+        let host = Host::try_from(host)?;
+        let Some(slot) = ready.get_mut(&host.name) else {
+            continue;
+        };
+        let name = host.name.to_string();
+        match (host.connected, host.inventory.is_some()) {
+            (true, true) => {
+                progress.finish(&name, "connected");
+                *slot = Some(host);
+            }
+            (true, false) => progress.show(&name, waiting("taking its inventory")),
+            (false, _) => progress.show(&name, waiting("not connected yet")),
+        }
+    }
+    context
+        .output
+        .print(&HostTable(ready.into_values().flatten().collect()))
+}
+
+fn waiting(activity: &str) -> Step {
+    Step {
+        phase: "waiting",
+        activity: activity.to_owned(),
+        ..Step::default()
+    }
+}
+
+fn export(hosts: &[Host]) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Exported<'a> {
+        name: &'a HostName,
+        inventory: &'a Inventory,
+    }
+    let exported: Vec<Exported<'_>> = hosts
+        .iter()
+        .filter_map(|host| {
+            host.inventory.as_ref().map(|inventory| Exported {
+                name: &host.name,
+                inventory,
+            })
+        })
+        .collect();
+    let text =
+        serde_json::to_string_pretty(&exported).map_err(|error| Error::Output(error.into()))?;
+    write_stdout(&(text + "\n"))?;
+    let silent = hosts.len() - exported.len();
+    if silent > 0 {
+        note(&format!(
+            "{silent} hosts have not told yet what they have, and are left out"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! `tfleet logs`.
+
+use clap::Args;
+use futures::stream::{self, StreamExt as _};
+use tfleet_proto::wire;
+use tokio::sync::mpsc;
+
+use super::operation::{Channel, Ended, Piece, Printer, as_result, next_piece, summary};
+use super::selection::{Selection, with_container};
+use super::{Context, Operator};
+use crate::error::{Error, ExitStatus};
+
+const AT_ONCE: usize = 128;
+const ACTION: &str = "read the logs";
+
+const EXAMPLES: &str = "\
+Examples:
+  tfleet logs tf
+  tfleet logs -f --tail 20 tf --host t4 --host a100";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Logs {
+    /// The container's name
+    container: String,
+    /// Without a selection: every host that has the container
+    #[command(flatten)]
+    selection: Selection,
+    /// Go on while the container prints
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin with the last N lines
+    #[arg(long, value_name = "N")]
+    tail: Option<u64>,
+    /// Put the time before each line
+    #[arg(short, long)]
+    timestamps: bool,
+}
+
+impl Logs {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
+        let operator = &mut context.connect().await?;
+        let hosts = with_container(
+            operator,
+            self.selection,
+            std::slice::from_ref(&self.container),
+        )
+        .await?;
+        let hosts: Vec<String> = hosts
+            .into_iter()
+            .map(|host| host.name.to_string())
+            .collect();
+        let logs = wire::LogsOperation {
+            container: self.container,
+            follow: self.follow,
+            tail_lines: self.tail,
+            timestamps: self.timestamps,
+        };
+        let mut printer = Printer::new(context.output.format, &hosts);
+        let (pieces, mut arriving) = mpsc::channel::<(String, Channel, bytes::Bytes)>(64);
+        // Whoever follows follows every host; without that, some at a time are quick enough.
+        let at_once = if self.follow { hosts.len() } else { AT_ONCE };
+        let one = |host: String| {
+            let (mut operator, logs, pieces) = (operator.clone(), logs.clone(), pieces.clone());
+            async move {
+                let ended = read(&mut operator, &host, logs, pieces).await;
+                (host, ended)
+            }
+        };
+        let mut running = stream::iter(hosts.into_iter().map(one)).buffer_unordered(at_once);
+        let mut ended: Vec<(String, Ended)> = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                // Both are cancel-safe. What has arrived is printed before its host's end is noted.
+                Some((host, channel, bytes)) = arriving.recv() => printer.print(&host, channel, &bytes)?,
+                next = running.next() => match next {
+                    Some((host, result)) => {
+                        while let Ok((host, channel, bytes)) = arriving.try_recv() {
+                            printer.print(&host, channel, &bytes)?;
+                        }
+                        printer.finish(&host)?;
+                        ended.push((host, as_result(result)?));
+                    }
+                    None => break,
+                },
+            }
+        }
+        let failed: Vec<_> = ended
+            .into_iter()
+            .filter(|(_, ended)| *ended != Ended::Exit(0))
+            .collect();
+        Ok(ExitStatus::all_well(
+            failed.is_empty() || summary(failed, context.output.format)?,
+        ))
+    }
+}
+
+async fn read(
+    operator: &mut Operator,
+    host: &str,
+    logs: wire::LogsOperation,
+    pieces: mpsc::Sender<(String, Channel, bytes::Bytes)>,
+) -> Result<Ended, Error> {
+    let request = wire::LogsRequest {
+        host: host.to_owned(),
+        logs: Some(logs),
+    };
+    let mut outputs = operator
+        .logs(request)
+        .await
+        .map_err(Error::call(ACTION))?
+        .into_inner();
+    loop {
+        match next_piece(&mut outputs, ACTION).await? {
+            Piece::Ended(ended) => return Ok(ended),
+            Piece::Printed(channel, bytes) => {
+                if pieces
+                    .send((host.to_owned(), channel, bytes))
+                    .await
+                    .is_err()
+                {
+                    return Err(Error::Cut { action: ACTION });
+                }
+            }
+        }
+    }
+}

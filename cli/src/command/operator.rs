@@ -1,0 +1,134 @@
+//! `tfleet operator`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls_pki_types::CertificateDer;
+use tfleet_proto::wire;
+
+use super::Context;
+use crate::client::Credentials;
+use crate::client::credentials::CredentialsFile;
+use crate::error::{Error, ExitStatus};
+use crate::view::note;
+use crate::view::operator::Operators as OperatorTable;
+
+const EXAMPLES: &str = "\
+Examples:
+  tfleet operator issue alice --out alice.toml
+  tfleet operator ls
+  tfleet operator revoke alice";
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(super) enum Operators {
+    /// A named certificate for another operator, in a credentials file that only its owner can read
+    Issue {
+        name: String,
+        /// The file to write; it must not exist yet
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Days until it ends
+        #[arg(long, value_name = "DAYS", default_value_t = 365)]
+        life_days: u32,
+    },
+    /// Who has a certificate
+    Ls,
+    /// End a certificate now, open streams included
+    Revoke { name: String },
+}
+
+impl Operators {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
+        match self {
+            Self::Issue {
+                name,
+                out,
+                life_days,
+            } => issue(context, name, out, life_days).await?,
+            Self::Ls => {
+                let mut operator = context.connect().await?;
+                let answer = operator.list_operators(wire::ListOperatorsRequest {}).await;
+                let accounts = answer
+                    .map_err(Error::call("list the operators"))?
+                    .into_inner()
+                    .operators;
+                let operators = accounts
+                    .into_iter()
+                    .map(TryInto::try_into)
+                    .collect::<Result<_, _>>()?;
+                context.output.print(&OperatorTable(operators))?;
+            }
+            Self::Revoke { name } => {
+                let request = wire::RevokeOperatorRequest { name: name.clone() };
+                let mut operator = context.connect().await?;
+                operator
+                    .revoke_operator(request)
+                    .await
+                    .map_err(Error::call("revoke the operator"))?;
+                note(&format!("{name}'s certificate is revoked"));
+            }
+        }
+        Ok(ExitStatus::Ok)
+    }
+}
+
+/// The key is made here and goes nowhere but into the file.
+async fn issue(context: &Context, name: String, out: PathBuf, life_days: u32) -> Result<(), Error> {
+    if out.exists() {
+        return Err(Error::Usage(format!(
+            "{} exists; choose another file",
+            out.display()
+        )));
+    }
+    let ours = Credentials::find(context.credentials.as_deref())?;
+    let failed = |error: rcgen::Error| Error::Failed {
+        what: "cannot make a key and a signing request".to_owned(),
+        why: error.to_string(),
+        remedy: String::new(),
+    };
+    let key = KeyPair::generate().map_err(failed)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, name.as_str());
+    let signing_request = params
+        .serialize_request(&key)
+        .map_err(failed)?
+        .der()
+        .to_vec();
+    let request = wire::IssueOperatorRequest {
+        name: name.clone(),
+        signing_request,
+        life_days,
+    };
+    let mut operator = context.connect().await?;
+    let answer = operator
+        .issue_operator(request)
+        .await
+        .map_err(Error::call("issue the certificate"))?
+        .into_inner();
+    let file = CredentialsFile {
+        name,
+        endpoint: format!("https://{}", ours.endpoint),
+        ca_pem: pem(&answer.ca_certificate.into()),
+        certificate_pem: pem(&answer.certificate.into()),
+        key_pem: key.serialize_pem(),
+    };
+    file.write_new(&out)?;
+    note(&format!(
+        "{} has the new credentials; use it with --credentials, or as TFLEET_CREDENTIALS",
+        out.display()
+    ));
+    Ok(())
+}
+
+fn pem(certificate: &CertificateDer<'_>) -> String {
+    pem_text("CERTIFICATE", certificate)
+}
+
+fn pem_text(label: &str, der: &[u8]) -> String {
+    pem::encode(&pem::Pem::new(label, der))
+}

@@ -1,0 +1,218 @@
+//! What may be typed, and what is said about what may not.
+
+use clap::{CommandFactory as _, Parser as _};
+use tfleet_proto::model::desired::{BindMount, GpuRequest, PortProtocol, RestartPolicy};
+
+use super::container_options::{bind, environment, gpus, port, restart_policy, size};
+use super::{Command, CommandLine};
+
+#[test]
+fn the_command_line_is_consistent() {
+    CommandLine::command().debug_assert();
+}
+
+#[test]
+fn ports_have_an_optional_address_and_protocol() {
+    let parsed = port("8888:80").expect("ports");
+    assert_eq!(
+        (parsed.host_port.get(), parsed.container_port.get()),
+        (8888, 80)
+    );
+    assert_eq!(
+        (parsed.host_address, parsed.protocol),
+        (None, PortProtocol::Tcp)
+    );
+    let parsed = port("127.0.0.1:53:5353/udp").expect("ports");
+    assert_eq!(parsed.host_address, Some([127, 0, 0, 1].into()));
+    assert_eq!(parsed.protocol, PortProtocol::Udp);
+    assert!(
+        port("[::1]:22:22")
+            .expect("ports")
+            .host_address
+            .is_some_and(|address| address.is_ipv6())
+    );
+    for (text, why) in [
+        ("8888", "write [ADDRESS:]HOST_PORT:CONTAINER_PORT"),
+        ("0:80", "`0` is not a port; ports are 1 to 65535"),
+        ("80:65536", "`65536` is not a port"),
+        ("80:http", "`http` is not a port"),
+        (
+            "80:80/sctp",
+            "`sctp` is not a protocol; there are tcp and udp",
+        ),
+        ("lo:80:80", "`lo` is not an IP address of the host"),
+        ("::80", "`` is not"),
+    ] {
+        let error = port(text).expect_err(text);
+        assert!(error.starts_with(why), "{text}: {error}");
+    }
+}
+
+#[test]
+fn binds_are_absolute_on_both_sides() {
+    let expected = BindMount {
+        source: "/data".to_owned(),
+        target: "/mnt".to_owned(),
+        read_only: true,
+    };
+    assert_eq!(bind("/data:/mnt:ro"), Ok(expected.clone()));
+    assert_eq!(
+        bind("/data:/mnt"),
+        Ok(BindMount {
+            read_only: false,
+            ..expected.clone()
+        })
+    );
+    assert_eq!(
+        bind("/data:/mnt:rw"),
+        Ok(BindMount {
+            read_only: false,
+            ..expected
+        })
+    );
+    for (text, why) in [
+        ("/data", "write SOURCE:TARGET[:ro]"),
+        ("data:/mnt", "`data` is not an absolute path"),
+        ("/data:mnt", "`mnt` is not an absolute path"),
+        ("/data:/mnt:z", "`z` is not a mode; there are ro and rw"),
+        ("/a:/b:ro:x", "write SOURCE:TARGET[:ro]"),
+    ] {
+        let error = bind(text).expect_err(text);
+        assert!(error.starts_with(why), "{text}: {error}");
+    }
+}
+
+#[test]
+fn environment_keeps_everything_after_the_first_equals_sign() {
+    assert_eq!(environment("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+    assert_eq!(environment("A="), Ok(("A".to_owned(), String::new())));
+    for text in ["A", "=b", ""] {
+        assert!(
+            environment(text)
+                .expect_err(text)
+                .ends_with("write NAME=VALUE")
+        );
+    }
+}
+
+#[test]
+fn sizes_follow_docker_where_docker_has_a_word() {
+    for (text, bytes) in [
+        ("1g", 1 << 30),
+        ("512M", 512 << 20),
+        ("64k", 64 << 10),
+        ("4096", 4096),
+        ("10b", 10),
+        ("1.5GiB", 3 << 29),
+        ("2GB", 2_000_000_000),
+    ] {
+        assert_eq!(size(text), Ok(bytes), "{text}");
+    }
+    for text in ["", "g", "0", "-1g", "1x", "1.5g", "99999999999g", "one"] {
+        assert!(size(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn restart_policies_and_gpus_name_what_there_is() {
+    assert_eq!(
+        restart_policy("unless-stopped"),
+        Ok(RestartPolicy::UnlessStopped)
+    );
+    assert_eq!(
+        restart_policy("on-failure:3"),
+        Ok(RestartPolicy::OnFailure { maximum_retries: 3 })
+    );
+    for text in ["sometimes", "on-failure:0", "on-failure:x", "always:3"] {
+        assert!(restart_policy(text).is_err(), "{text}");
+    }
+    assert_eq!(
+        gpus("GPU-1,GPU-2"),
+        Ok(GpuRequest::Uuids(vec![
+            "GPU-1".to_owned(),
+            "GPU-2".to_owned()
+        ]))
+    );
+    assert_eq!(gpus("none"), Ok(GpuRequest::None));
+    assert!(
+        gpus("GPU-1,0")
+            .expect_err("index")
+            .starts_with("`0` is not a GPU's UUID")
+    );
+}
+
+/// Every example of the help texts, and what the quick start types.
+#[test]
+fn the_examples_can_be_typed() {
+    let mut examples: Vec<String> = Vec::new();
+    collect_examples(&CommandLine::command(), &mut examples);
+    assert!(examples.len() > 25, "{examples:?}");
+    for extra in [
+        "tfleet hosts --all --output json",
+        "tfleet token create t4 --output text",
+        "tfleet hosts wait t4 a100",
+        "tfleet run train --name tf --all --detach --replace -p 8888:8888",
+        "tfleet exec tf --all -- python -c 'print(1)'",
+    ] {
+        examples.push(extra.to_owned());
+    }
+    for example in examples {
+        let words = split(&example);
+        CommandLine::try_parse_from(&words).unwrap_or_else(|error| panic!("{example}\n{error}"));
+    }
+}
+
+fn collect_examples(command: &clap::Command, examples: &mut Vec<String>) {
+    let help = command
+        .get_after_help()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let lines = help
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("tfleet "));
+    examples.extend(lines.map(|line| line.split("  #").next().unwrap_or(line).trim().to_owned()));
+    for subcommand in command.get_subcommands() {
+        collect_examples(subcommand, examples);
+    }
+}
+
+/// Words of a shell line with single quotes.
+fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in line.split('\'').enumerate() {
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+#[test]
+fn an_expression_that_cannot_be_read_is_pointed_at_before_anything_is_asked() {
+    let error = CommandLine::try_parse_from(["tfleet", "hosts", "--where", "drvier >= 470"])
+        .expect_err("field");
+    assert_eq!(error.exit_code(), 2);
+    assert!(
+        error.to_string().contains("there is no field `drvier`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_interactive_command_keeps_its_own_flags() {
+    let line = CommandLine::try_parse_from([
+        "tfleet", "exec", "-it", "tf", "--host", "t4", "--", "bash", "-l",
+    ]);
+    let Ok(CommandLine {
+        command: Command::Exec(exec),
+        ..
+    }) = line
+    else {
+        panic!("{line:?}")
+    };
+    assert!(exec.interactive && exec.tty);
+    assert_eq!(exec.command, ["bash", "-l"]);
+}

@@ -1,0 +1,100 @@
+//! What became of a change, host by host.
+
+use serde::Serialize;
+use tfleet_proto::convert::Refusal;
+use tfleet_proto::model::failure::Failure;
+use tfleet_proto::wire;
+
+use super::{Cell, Grid, Tabular, Tone};
+
+/// The result for one host.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostResult {
+    pub host: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// As asked; `detail` says what it is now.
+    Done {
+        detail: String,
+    },
+    /// Written down; the host was not waited for.
+    Asked,
+    /// The host is not connected; it does this when it comes back.
+    Pending,
+    Failed {
+        failure: Failure,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct HostResults(pub Vec<HostResult>);
+
+/// What the coordinator wrote down for one host.
+#[derive(Debug)]
+pub struct HostChange {
+    pub host: String,
+    pub generation: u64,
+    pub variant: Option<String>,
+    /// `Some`: there is nothing to wait for.
+    pub settled: Option<Outcome>,
+}
+
+impl TryFrom<wire::HostChange> for HostChange {
+    type Error = Refusal;
+
+    fn try_from(change: wire::HostChange) -> Result<Self, Refusal> {
+        let failure = change.failure.map(Failure::try_from).transpose();
+        let settled = match failure.map_err(|refusal| refusal.within("failure"))? {
+            Some(failure) => Some(Outcome::Failed { failure }),
+            None => change.pending.then_some(Outcome::Pending),
+        };
+        Ok(Self {
+            host: change.host,
+            generation: change.generation,
+            variant: Some(change.variant).filter(|variant| !variant.is_empty()),
+            settled,
+        })
+    }
+}
+
+impl HostResults {
+    pub fn all_well(&self) -> bool {
+        self.0
+            .iter()
+            .all(|result| matches!(result.outcome, Outcome::Done { .. } | Outcome::Asked))
+    }
+}
+
+impl Tabular for HostResults {
+    fn grids(&self) -> Vec<Grid> {
+        let row = |result: &HostResult| {
+            let outcome = match &result.outcome {
+                Outcome::Done { detail } => Cell::from(detail.as_str()).toned(Tone::Good),
+                Outcome::Asked => Cell::from("asked"),
+                Outcome::Pending => Cell::from("pending: not connected, done when it comes back")
+                    .toned(Tone::Attention),
+                Outcome::Failed { failure } => {
+                    Cell::from(format!("failed: {failure}")).toned(Tone::Bad)
+                }
+            };
+            vec![
+                Cell::from(result.host.as_str()),
+                Cell::maybe(result.variant.as_ref()),
+                outcome,
+            ]
+        };
+        vec![
+            Grid::new(["HOST", "VARIANT", "RESULT"])
+                .when_empty("no host was selected")
+                .with_rows(self.0.iter().map(row)),
+        ]
+    }
+}

@@ -1,0 +1,166 @@
+//! A table before it has a form.
+
+use comfy_table::{Attribute, Color, ContentArrangement, Table, presets};
+
+/// Title, columns and rows.
+#[derive(Debug, Default)]
+pub struct Grid {
+    title: Option<String>,
+    header: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+    /// Said instead of an empty table.
+    when_empty: &'static str,
+}
+
+#[derive(Debug, Clone)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Good,
+    Attention,
+    Bad,
+    Faint,
+}
+
+impl Grid {
+    pub fn new(header: impl Into<Vec<&'static str>>) -> Self {
+        Self {
+            header: header.into(),
+            when_empty: "nothing",
+            ..Self::default()
+        }
+    }
+
+    /// Names and values below each other.
+    pub fn of_pairs(pairs: impl IntoIterator<Item = (&'static str, Cell)>) -> Self {
+        let row =
+            |(name, value): (&'static str, Cell)| vec![Cell::from(name).toned(Tone::Faint), value];
+        Self {
+            rows: pairs.into_iter().map(row).collect(),
+            ..Self::default()
+        }
+    }
+
+    #[must_use]
+    pub fn titled(mut self, title: impl Into<String>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    #[must_use]
+    pub fn when_empty(mut self, text: &'static str) -> Self {
+        self.when_empty = text;
+        self
+    }
+
+    #[must_use]
+    pub fn with_rows(mut self, rows: impl IntoIterator<Item = Vec<Cell>>) -> Self {
+        self.rows.extend(rows);
+        self
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn to_table(&self, width: Option<u16>, colour: bool) -> String {
+        let title = self
+            .title
+            .as_ref()
+            .map(|title| format!("{title}\n"))
+            .unwrap_or_default();
+        if self.rows.is_empty() {
+            return format!("{title}{}\n", self.when_empty);
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).force_no_tty();
+        if let Some(width) = width {
+            table
+                .set_width(width)
+                .set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        if colour {
+            table.enforce_styling();
+        }
+        if !self.header.is_empty() {
+            let header = |name: &&str| comfy_table::Cell::new(name).add_attribute(Attribute::Bold);
+            table.set_header(self.header.iter().map(header).collect::<Vec<_>>());
+        }
+        table.add_rows(
+            self.rows
+                .iter()
+                .map(|row| row.iter().map(Cell::styled).collect::<Vec<_>>()),
+        );
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        let lines: Vec<String> = table
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect();
+        format!("{title}{}\n", lines.join("\n"))
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let line = |row: &Vec<Cell>| {
+            let cells: Vec<String> = row
+                .iter()
+                .map(|cell| cell.text.replace(['\t', '\n'], " "))
+                .collect();
+            cells.join("\t") + "\n"
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+impl Cell {
+    #[must_use]
+    pub fn toned(mut self, tone: Tone) -> Self {
+        self.tone = tone;
+        self
+    }
+
+    /// A value that may be missing.
+    pub fn maybe(value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => Self::from(value.to_string()),
+            None => Self::from("-").toned(Tone::Faint),
+        }
+    }
+
+    #[must_use]
+    pub fn suffixed(mut self, text: &str) -> Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Whether there is nothing to see.
+    pub fn is_missing(&self) -> bool {
+        self.text.is_empty() || self.text == "-"
+    }
+
+    fn styled(&self) -> comfy_table::Cell {
+        let cell = comfy_table::Cell::new(&self.text);
+        match self.tone {
+            Tone::Plain => cell,
+            Tone::Good => cell.fg(Color::Green),
+            Tone::Attention => cell.fg(Color::Yellow),
+            Tone::Bad => cell.fg(Color::Red),
+            Tone::Faint => cell.add_attribute(Attribute::Dim),
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self {
+            text: text.into(),
+            tone: Tone::Plain,
+        }
+    }
+}
