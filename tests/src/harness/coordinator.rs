@@ -78,6 +78,15 @@ impl Coordinator {
         Ok(())
     }
 
+    /// With so many file descriptors and no more.
+    pub fn start_with_files(&self, files: u32) -> Result<()> {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={files}")).arg(&self.program);
+        command.args(["serve", "--config"]).arg(self.config());
+        self.daemon.start(&command)?;
+        Ok(())
+    }
+
     pub fn stop(&self) -> Result<()> {
         Ok(self.daemon.stop(STOP_WITHIN)?)
     }

@@ -83,7 +83,7 @@ fn logs_and_exit_codes_come_back_from_the_host_that_they_are_of() -> Result<()> 
     })?;
     ensure!(logs.stdout.lines().count() == 2, "{}", logs.stdout);
 
-    fleet.tfleet(["exec", "talk", "--host", "right", "--", "sh", "-c", "exit 7"])?.refused(1, "7")?;
+    fleet.tfleet(["exec", "talk", "--host", "right", "--", "sh", "-c", "exit 7"])?.refused(7, "")?;
     fleet.tfleet(["exec", "talk", "--host", "middle", "--", "true"])?.refused(4, "middle")?;
     Ok(())
 }
