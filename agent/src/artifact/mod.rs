@@ -1,1 +1,29 @@
 //! Verified delivery of an image into the engine.
+//!
+//! An image comes as an index and chunks. The layers that the engine lacks are fetched chunk by chunk, verified, kept on
+//! disk as received, and written into an archive that the engine loads while they arrive. What the engine then has is
+//! compared with the index before it gets its tags.
+
+mod archive;
+mod blocking;
+mod delivery;
+mod error;
+mod fetch;
+mod index;
+mod loaded;
+mod patience;
+mod presence;
+mod progress;
+mod space;
+mod spool;
+
+pub use delivery::{Delivered, Delivery};
+pub use error::DeliveryError;
+pub use fetch::FetchError;
+pub use loaded::LoadedError;
+pub use progress::ImageProgress;
+pub use space::{NoSpace, SpaceError};
+pub use spool::SpoolError;
+
+#[cfg(test)]
+mod tests;

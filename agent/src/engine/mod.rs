@@ -1,1 +1,136 @@
 //! The Docker Engine, as far as the agent needs it.
+//!
+//! The client never sends an API version, but one is negotiated all the same before the first request, so that a client
+//! that begins to send one is not refused by an old engine.
+
+mod container;
+mod created;
+mod error;
+mod events;
+mod exec;
+mod image;
+mod load;
+mod logs;
+mod owned;
+mod refusal;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::inventory::ImageStore;
+use tokio::sync::OnceCell;
+
+pub use created::CreatedContainer;
+pub use error::EngineError;
+pub use exec::{ExecCommand, ExecInput, Output, TerminalSize};
+pub use image::FoundImage;
+pub use load::ArchivePiece;
+pub use logs::LogsRequest;
+pub use owned::{ContainerState, OwnedContainer};
+pub use refusal::Refusal;
+
+/// For questions that an engine answers at once, also while it is busy.
+const QUICK: Duration = Duration::from_secs(120);
+/// For what lasts: the client's time-out covers a whole upload, or the wait for the first line of a log. Loads have a
+/// watchdog of their own.
+const LASTING: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The connection to an engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    endpoint: Arc<str>,
+    docker: Docker,
+    negotiated: Arc<OnceCell<()>>,
+    /// Diff IDs by the image's identifier, which is a digest of what holds them.
+    diff_ids: Arc<Mutex<HashMap<String, Vec<Digest>>>>,
+}
+
+/// What the engine says of itself that matters to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFacts {
+    pub image_store: ImageStore,
+    /// Where it keeps its data.
+    pub data_root: Option<PathBuf>,
+}
+
+impl Engine {
+    /// Prepares the connection to "unix://PATH" or "tcp://HOST:PORT"; nothing is sent yet.
+    pub fn connect(endpoint: &str) -> Result<Self, EngineError> {
+        let seconds = QUICK.as_secs();
+        let docker = if endpoint.starts_with("unix://") {
+            // The socket may be missing now and come with the engine.
+            Docker::connect_with_unix(endpoint, seconds, API_DEFAULT_VERSION)
+        } else {
+            Docker::connect_with_http(endpoint, seconds, API_DEFAULT_VERSION)
+        };
+        let docker = docker.map_err(|source| EngineError::Down {
+            endpoint: endpoint.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            endpoint: endpoint.into(),
+            docker,
+            negotiated: Arc::default(),
+            diff_ids: Arc::default(),
+        })
+    }
+
+    pub async fn ping(&self) -> Result<(), EngineError> {
+        let docker = self.quick().await?;
+        self.ask("answer", docker.ping()).await.map(drop)
+    }
+
+    pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
+        let docker = self.quick().await?;
+        let info = self.ask("say what it is", docker.info()).await?;
+        let status = info.driver_status.unwrap_or_default();
+        let is_containerd = status
+            .iter()
+            .flatten()
+            .any(|word| word.starts_with("io.containerd.snapshotter"));
+        Ok(EngineFacts {
+            image_store: if is_containerd {
+                ImageStore::Containerd
+            } else {
+                ImageStore::GraphDriver
+            },
+            data_root: info.docker_root_dir.map(PathBuf::from),
+        })
+    }
+
+    async fn quick(&self) -> Result<Docker, EngineError> {
+        self.negotiated
+            .get_or_try_init(|| async {
+                self.ask("tell its version", self.docker.clone().negotiate_version())
+                    .await
+                    .map(drop)
+            })
+            .await?;
+        Ok(self.docker.clone())
+    }
+
+    async fn lasting(&self) -> Result<Docker, EngineError> {
+        Ok(self.quick().await?.with_timeout(LASTING))
+    }
+
+    /// `operation` completes "the engine cannot …".
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        answer: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        answer.await.map_err(|error| self.failed(operation, error))
+    }
+
+    fn failed(&self, operation: &'static str, error: bollard::errors::Error) -> EngineError {
+        EngineError::from_client(&self.endpoint, operation, error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Chunks that were fetched and whose image is not yet in the engine.
+//!
+//! One folder per artifact, one file per chunk: its zstd frame as received, under the digest of its content. A file is
+//! written under another name first, so one with the right name was once verified. It is not flushed to the disk: after
+//! a power cut it may hold anything, and therefore every read verifies again. That costs less than waiting for the disk
+//! after every few megabytes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tfleet_proto::model::artifact::Chunk;
+use tfleet_proto::model::digest::Digest;
+use tracing::warn;
+
+/// The chunks of one artifact. All its functions block.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    folder: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}", path.display())]
+pub struct SpoolError {
+    operation: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Why a frame was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusedFrame {
+    #[error("its content is not what the index says")]
+    Corrupted,
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+const TEMPORARY: &str = ".new-";
+
+impl Spool {
+    /// Opens the artifact's folder below `root`, and removes what a killed writer left in it.
+    pub fn open(root: &Path, artifact: &Digest) -> Result<Self, SpoolError> {
+        let folder = root.join(artifact.hex());
+        fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
+        let spool = Self { folder };
+        for path in entries(&spool.folder)? {
+            let is_temporary = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY));
+            if is_temporary {
+                fs::remove_file(&path).map_err(at("remove", &path))?;
+            }
+        }
+        Ok(spool)
+    }
+
+    /// Whether a chunk seems to be there. Reading it tells for sure.
+    pub fn has(&self, chunk: &Chunk) -> bool {
+        fs::metadata(self.path(chunk)).is_ok_and(|found| found.len() == chunk.frame_bytes)
+    }
+
+    /// The content of a chunk, if it is there. One that is damaged is removed, and then it is not.
+    pub fn read(&self, chunk: &Chunk) -> Result<Option<Bytes>, SpoolError> {
+        let path = self.path(chunk);
+        let frame = match fs::read(&path) {
+            Ok(frame) => frame,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at("read", &path)(error)),
+        };
+        let content = verified(chunk, &frame);
+        if content.is_none() {
+            warn!(path = %path.display(), "a kept chunk is damaged; it is fetched again");
+            fs::remove_file(&path).map_err(at("remove", &path))?;
+        }
+        Ok(content)
+    }
+
+    /// Verifies a received frame, keeps it, and gives its content.
+    pub fn take(&self, chunk: &Chunk, frame: &[u8]) -> Result<Bytes, RefusedFrame> {
+        let content = verified(chunk, frame).ok_or(RefusedFrame::Corrupted)?;
+        let path = self.path(chunk);
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempfile_in(&self.folder)
+            .map_err(at("make a file in", &self.folder))?;
+        file.write_all(frame).map_err(at("write", file.path()))?;
+        file.persist(&path)
+            .map_err(|error| at("put in place", &path)(error.error))?;
+        Ok(content)
+    }
+
+    fn path(&self, chunk: &Chunk) -> PathBuf {
+        self.folder.join(chunk.digest.hex())
+    }
+}
+
+/// Removes the chunks of one artifact, whose image is in the engine. Blocks.
+pub fn forget(root: &Path, artifact: &Digest) -> Result<(), SpoolError> {
+    remove_folder(&root.join(artifact.hex()))
+}
+
+/// Removes the chunks of all other artifacts than the `wanted` ones. Blocks.
+pub fn keep_only(root: &Path, wanted: &BTreeSet<Digest>) -> Result<(), SpoolError> {
+    let folders: BTreeSet<String> = wanted.iter().map(Digest::hex).collect();
+    for path in entries(root)? {
+        let is_wanted = path
+            .file_name()
+            .is_some_and(|name| folders.contains(name.to_string_lossy().as_ref()));
+        if !is_wanted {
+            remove_folder(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The content, if the frame is of that chunk. No frame makes this use more memory than the chunk's content.
+fn verified(chunk: &Chunk, frame: &[u8]) -> Option<Bytes> {
+    let content_bytes = usize::try_from(chunk.content_bytes).ok()?;
+    let content = zstd::bulk::decompress(frame, content_bytes).ok()?;
+    (content.len() == content_bytes && Digest::of(&content) == chunk.digest).then(|| content.into())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
+    let listed = match fs::read_dir(folder) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at("list", folder)(error)),
+    };
+    listed
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(at("list", folder))
+}
+
+fn remove_folder(folder: &Path) -> Result<(), SpoolError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn at(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolError + use<> {
+    let path = path.to_path_buf();
+    move |source| SpoolError {
+        operation,
+        path,
+        source,
+    }
+}

@@ -1,0 +1,153 @@
+//! Handing an archive to the engine.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bollard::body_try_stream;
+use bollard::models::BuildInfo;
+use bollard::query_parameters::ImportImageOptionsBuilder;
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
+
+use super::refusal::Refusal;
+use super::{Engine, EngineError};
+
+/// An engine that neither takes nor says anything for so long is stuck. Newer ones unpack a layer of several gigabytes
+/// without a word, which took minutes on the slowest disk that we saw.
+const STALL: Duration = Duration::from_secs(15 * 60);
+
+/// A piece of an archive, or its end. An archive whose sender goes without saying so is cut off, and the engine refuses
+/// it.
+#[derive(Debug)]
+pub enum ArchivePiece {
+    Bytes(Bytes),
+    End,
+}
+
+const OPERATION: &str = "load an image";
+
+impl Engine {
+    /// Hands over an archive piece by piece and reads the engine's answer to its end, because a failure comes inside a
+    /// successful answer: there must be no line of an error, and one that says that the image was loaded.
+    ///
+    /// Waiting for the sender is not counted as the engine's delay. Dropping the future cuts the archive off.
+    pub async fn load(&self, archive: mpsc::Receiver<ArchivePiece>) -> Result<(), EngineError> {
+        let docker = self.lasting().await?;
+        // The engine's own lines of progress show that it lives while it unpacks.
+        let options = ImportImageOptionsBuilder::default().quiet(false).build();
+        let pulse = Arc::new(Pulse::default());
+        let body = body_try_stream(pieces(archive, Arc::clone(&pulse)));
+        let mut lines = docker.import_image(options, body, None);
+        let mut loaded = false;
+        let mut heard_at = Instant::now();
+        let mut taken = 0;
+        loop {
+            tokio::select! {
+                // Both only wait: dropping the other loses nothing.
+                line = lines.next() => match line {
+                    Some(line) => {
+                        heard_at = Instant::now();
+                        let line = line.map_err(|error| self.failed(OPERATION, error))?;
+                        loaded |= says_loaded(line)?;
+                    }
+                    None => break,
+                },
+                () = sleep_until(heard_at + STALL) => {
+                    let now_taken = pulse.taken();
+                    if now_taken == taken && !pulse.is_waiting_for_sender() {
+                        return Err(EngineError::Stalled { seconds: STALL.as_secs() });
+                    }
+                    (taken, heard_at) = (now_taken, Instant::now());
+                }
+            }
+        }
+        if loaded {
+            Ok(())
+        } else {
+            Err(EngineError::refused(
+                OPERATION,
+                Refusal::Other,
+                "it did not say that the image was loaded",
+            ))
+        }
+    }
+}
+
+/// Whether the line says that the image was loaded.
+fn says_loaded(line: BuildInfo) -> Result<bool, EngineError> {
+    if let Some(detail) = line.error_detail {
+        let message = detail
+            .message
+            .unwrap_or_else(|| "an error without words".to_owned());
+        return Err(EngineError::refused(
+            OPERATION,
+            Refusal::of(500, &message),
+            message,
+        ));
+    }
+    let Some(said) = line.stream else {
+        return Ok(false);
+    };
+    debug!(said = said.trim(), "the engine loads an image");
+    // Newer engines say this in a plain line, after "Loaded image".
+    if said.contains("Error unpacking image") {
+        return Err(EngineError::refused(
+            OPERATION,
+            Refusal::of(500, &said),
+            said,
+        ));
+    }
+    Ok(said.contains("Loaded image"))
+}
+
+/// How the engine takes the archive.
+#[derive(Debug, Default)]
+struct Pulse {
+    /// Twice the pieces that were asked for, plus one while one is waited for.
+    beats: AtomicU64,
+}
+
+impl Pulse {
+    fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn taken(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    fn is_waiting_for_sender(&self) -> bool {
+        self.taken() % 2 == 1
+    }
+}
+
+fn pieces(
+    archive: mpsc::Receiver<ArchivePiece>,
+    pulse: Arc<Pulse>,
+) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
+    stream::unfold(Some(archive), move |archive| {
+        let pulse = Arc::clone(&pulse);
+        async move {
+            let mut archive = archive?;
+            pulse.beat();
+            let piece = archive.recv().await;
+            pulse.beat();
+            match piece {
+                Some(ArchivePiece::Bytes(bytes)) => Some((Ok(bytes), Some(archive))),
+                Some(ArchivePiece::End) => None,
+                None => Some((
+                    Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the archive was cut off",
+                    )),
+                    None,
+                )),
+            }
+        }
+    })
+}
