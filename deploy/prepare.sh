@@ -35,8 +35,14 @@ for what in "$@"; do
     engines)
         # Engine, bootstrapper, network tools; python3-venv for the resolver's own environment.
         packages docker.io mmdebstrap iptables iproute2 util-linux procps busybox-static python3-venv ca-certificates
+        # From Debian 13 on the command line is a package of its own.
+        command -v docker >/dev/null || packages docker-cli
         ;;
-    nextest) command -v cargo-nextest >/dev/null || crate cargo-nextest 0.9.143 ;;
+    nextest)
+        # binutils: a test reads the symbol versions that the agent needs.
+        packages binutils
+        command -v cargo-nextest >/dev/null || crate cargo-nextest 0.9.143
+        ;;
     deny) crate cargo-deny 0.20.2 ;;
     zigbuild)
         crate cargo-zigbuild 0.24.1

@@ -213,7 +213,7 @@ fn check_machine(description: &Description, state: &Path) -> Result<(), LabError
     let programs = [
         ("dockerd", "docker.io", true),
         ("containerd", "containerd", true),
-        ("docker", "docker.io", true),
+        ("docker", "docker-cli (before Debian 13: docker.io)", true),
         ("iptables", "iptables", true),
         ("ip", "iproute2", true),
         ("nsenter", "util-linux", true),

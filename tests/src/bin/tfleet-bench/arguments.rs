@@ -1,0 +1,34 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Measure tfleet's delivery of an image against `docker save | docker load` of the same image.
+///
+/// Engines of its own, a coordinator and agents are started for the run and are gone afterwards.
+#[derive(Parser)]
+#[command(name = "tfleet-bench", version)]
+pub struct Arguments {
+    /// How often everything is measured
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Deliver a generated image with a layer of 1.2 GB, instead of building TensorFlow
+    #[arg(long)]
+    pub small: bool,
+    /// The TensorFlow to build, for CPU
+    #[arg(
+        long,
+        value_name = "SPECIFIER",
+        default_value = "==2.15.1",
+        conflicts_with = "small"
+    )]
+    pub tensorflow: String,
+    /// Where the numbers are written as JSON
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/bench/main-job.json"
+    )]
+    pub report: PathBuf,
+}

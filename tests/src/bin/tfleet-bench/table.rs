@@ -1,0 +1,106 @@
+//! The result as a person reads it.
+
+use std::fmt::Write;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use crate::report::Report;
+use crate::row::Row;
+
+const NOTES: &str = "\
+times better: what `docker save | docker load` needs, divided by what tfleet needs. Times and bytes are
+  medians, peaks the highest of all rounds.
+tfleet: from the operator's `tfleet rollout start` to its answer that the image is present. Its bytes are
+  all that the host's network interface saw.
+save | load: a pipe on this machine, without network or encryption. Its bytes are the archive; its disk is
+  what its two processes keep, which is nothing.
+";
+
+pub fn of(report: &Report) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).force_no_tty();
+    table.set_header(["", "tfleet", "save | load", "times better", "goal", ""]);
+    let mut part = None;
+    for row in &report.rows {
+        if part != Some(row.part) {
+            part = Some(row.part);
+            table.add_row([row.part.title()]);
+        }
+        table.add_row(cells(row));
+    }
+    for column in table.column_iter_mut().skip(1).take(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!(
+        "{}\n{}\nrounds: {}\n\n{table}\n\n",
+        report.machine, report.image, report.rounds
+    );
+    let missed: Vec<String> = report
+        .rows
+        .iter()
+        .filter(|row| row.met() == Some(false))
+        .map(Row::name)
+        .collect();
+    // Writing to a string cannot fail.
+    let _ = match missed.as_slice() {
+        [] => writeln!(text, "All goals are met.\n"),
+        missed => writeln!(text, "Goals not met:\n  {}\n", missed.join("\n  ")),
+    };
+    text + NOTES
+}
+
+fn cells(row: &Row) -> Vec<Cell> {
+    let or_dash = |text: Option<String>| Cell::new(text.unwrap_or_else(|| "-".to_owned()));
+    vec![
+        Cell::new(format!("  {}", row.what)),
+        Cell::new(row.unit.show(row.ours)),
+        or_dash(row.against.map(|against| row.unit.show(against))),
+        or_dash(row.times().map(|times| format!("{times:.2}"))),
+        Cell::new(row.goal.map(|goal| goal.show()).unwrap_or_default()),
+        Cell::new(match row.met() {
+            Some(true) => "met",
+            Some(false) => "NOT MET",
+            None => "",
+        }),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::{Goal, Part, Unit};
+
+    #[test]
+    fn a_goal_that_is_not_met_is_named_and_nothing_has_a_dash() {
+        let row = |what, against, goal| Row {
+            part: Part::First,
+            what,
+            unit: Unit::Seconds,
+            ours: 20.0,
+            against,
+            goal,
+        };
+        let rows = vec![
+            row("wall time", Some(10.0), Some(Goal::Times(1.0))),
+            row("rest", None, None),
+        ];
+        let text = of(&Report {
+            machine: "a machine".to_owned(),
+            image: "an image".to_owned(),
+            rounds: 1,
+            rows,
+        });
+        let missed = "Goals not met:\n  first delivery: wall time, seconds\n";
+        assert!(text.contains(missed), "{text}");
+        let line = text
+            .lines()
+            .find(|line| line.contains("wall time "))
+            .unwrap();
+        assert!(
+            line.contains("0.50") && line.trim_end().ends_with("NOT MET"),
+            "{line}"
+        );
+        let line = text.lines().find(|line| line.contains("rest")).unwrap();
+        assert_eq!(line.matches('-').count(), 2, "{line}");
+    }
+}
