@@ -11,6 +11,7 @@ use std::io::{self, BufReader, Read};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tfleet_compat::Architecture;
 use tfleet_proto::model::artifact::{ArtifactFormat, ArtifactIndex, Layer};
 use tfleet_proto::model::digest::Digest;
 
@@ -28,13 +29,13 @@ const LARGEST_JSON_TOTAL_BYTES: usize = 32 << 20;
 
 /// Who made an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin<'a> {
+pub enum Origin {
     /// The builder's engine just now, through its socket.
     Engine,
     /// Somebody: each layer must have the diff ID that the configuration says.
     Foreign,
-    /// A root file system that becomes an image of this architecture, unless it turns out to be an image archive.
-    RootFileSystem { architecture: &'a str },
+    /// Somebody, too: a root file system, which becomes an image of this architecture, or an image archive after all.
+    RootFileSystem { architecture: Architecture },
 }
 
 /// An image that is now in the store.
@@ -75,7 +76,7 @@ pub enum ArchiveError {
 pub fn receive<R: Read>(
     input: R,
     store: &Artifacts,
-    origin: Origin<'_>,
+    origin: Origin,
     secrets: &Secrets,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Received, ArchiveError> {
@@ -98,7 +99,7 @@ pub fn receive<R: Read>(
 
 struct Intake<'a> {
     pool: &'a ChunkPool,
-    origin: Origin<'a>,
+    origin: Origin,
     secrets: &'a Secrets,
     progress: &'a (dyn Fn(u64) + Sync),
     stored_bytes: u64,
@@ -152,7 +153,7 @@ impl Intake<'_> {
                     layers: vec![layer],
                 })
             }
-            _ => self.files(whole)?.into_index(self.origin),
+            _ => self.files(whole)?.into_index(),
         }
     }
 
@@ -199,19 +200,16 @@ impl Intake<'_> {
             progress: self.progress,
         };
         let mut scan = Scan::new(counted, self.secrets, "layers");
-        let original = match self.origin {
-            Origin::Foreign => {
-                let hashed = Hashed {
-                    input,
-                    hasher: Sha256::new(),
-                };
-                let hashed = normalise(hashed, &mut scan).map_err(unwrapped)?;
-                Some(Digest::from_bytes(hashed.hasher.finalize().into()))
-            }
-            Origin::Engine | Origin::RootFileSystem { .. } => {
-                normalise(input, &mut scan).map_err(unwrapped)?;
-                None
-            }
+        let original = if self.origin == Origin::Engine {
+            normalise(input, &mut scan).map_err(unwrapped)?;
+            None
+        } else {
+            let hashed = Hashed {
+                input,
+                hasher: Sha256::new(),
+            };
+            let hashed = normalise(hashed, &mut scan).map_err(unwrapped)?;
+            Some(Digest::from_bytes(hashed.hasher.finalize().into()))
         };
         Ok(Taken {
             layer: scan.into_inner().output.finish()?,
@@ -221,7 +219,7 @@ impl Intake<'_> {
 }
 
 impl Files {
-    fn into_index(self, origin: Origin<'_>) -> Result<ArtifactIndex, ArchiveError> {
+    fn into_index(self) -> Result<ArtifactIndex, ArchiveError> {
         let manifest = self.manifest()?;
         let config: Value =
             serde_json::from_slice(self.text(&manifest.config)?).map_err(ConfigError::Json)?;
@@ -236,7 +234,7 @@ impl Files {
         let mut layers = Vec::with_capacity(named.len());
         for (number, (path, expected)) in manifest.layers.iter().zip(named).enumerate() {
             let taken = self.layer(path)?;
-            if let (Origin::Foreign, Some(actual)) = (origin, taken.original)
+            if let Some(actual) = taken.original
                 && actual != expected
             {
                 return Err(ArchiveError::DiffId {

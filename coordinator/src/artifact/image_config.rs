@@ -4,6 +4,7 @@
 //! program the image was made falls away.
 
 use serde_json::{Map, Value, json};
+use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
 
 /// Why a text is not an image's configuration.
@@ -85,7 +86,11 @@ pub fn rewrite(config: &Value, diff_ids: &[Digest]) -> Result<String, ConfigErro
 }
 
 /// The configuration of an image that is one root file system.
-pub fn of_root_file_system(architecture: &str, diff_id: &Digest) -> String {
+pub fn of_root_file_system(architecture: Architecture, diff_id: &Digest) -> String {
+    let architecture = match architecture {
+        Architecture::X86_64 => "amd64",
+        Architecture::Aarch64 => "arm64",
+    };
     sorted(json!({
         "architecture": architecture,
         "config": { "Cmd": ["/bin/sh"], "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },

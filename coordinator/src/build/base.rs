@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tfleet_compat::Architecture;
 use tfleet_proto::model::artifact::ArtifactIndex;
 use tfleet_proto::model::digest::Digest;
+use tokio::sync::Mutex;
 
 use super::BuildError;
 use super::engine::BuilderEngine;
@@ -31,6 +33,8 @@ pub use survey::Survey;
 pub struct Bases {
     folder: PathBuf,
     artifacts: Artifacts,
+    /// Releases are built a few variants at once, and these share their base: one makes it, the others wait for it.
+    making: Arc<Mutex<()>>,
 }
 
 /// A base, and what the lock must know of it.
@@ -55,7 +59,11 @@ impl Bases {
     /// If it cannot be created.
     pub fn open(folder: PathBuf, artifacts: Artifacts) -> Result<Self, BuildError> {
         std::fs::create_dir_all(&folder).map_err(BuildError::io("create", &folder))?;
-        Ok(Self { folder, artifacts })
+        Ok(Self {
+            folder,
+            artifacts,
+            making: Arc::default(),
+        })
     }
 
     /// The base that `order` asks for, made if there is none yet.
@@ -71,12 +79,16 @@ impl Bases {
         progress: &(dyn Fn(&str, u64) + Sync),
     ) -> Result<Base, BuildError> {
         let name = record_name(order);
+        let _making = self.making.lock().await;
         let artifact = match self.known(&name)? {
             Some(artifact) => artifact,
             None => {
                 let artifact = match &order.base {
                     None => self.bootstrap(order, sources, log, progress).await?,
-                    Some(reference) => self.from_engine(reference, engine, log, progress).await?,
+                    Some(reference) => {
+                        self.taken_from_engine(reference, engine, log, progress)
+                            .await?
+                    }
                 };
                 self.remember(&name, artifact)?;
                 artifact
@@ -124,6 +136,7 @@ impl Bases {
     ) -> Result<String, BuildError> {
         let reference = format!("tfleet/base:{}", base.artifact.short());
         let wanted: Vec<_> = base.index.diff_ids().collect();
+        let _making = self.making.lock().await;
         if engine.diff_ids(&reference).await?.as_ref() == Some(&wanted) {
             return Ok(reference);
         }
@@ -152,7 +165,7 @@ impl Bases {
     }
 
     /// Takes an image of the engine, pulled first if it is not there.
-    async fn from_engine(
+    async fn taken_from_engine(
         &self,
         reference: &str,
         engine: &BuilderEngine,

@@ -47,6 +47,8 @@ pub enum BuildError {
     },
     #[error("the base {base} {why}")]
     Base { base: String, why: String },
+    #[error("no builder's engine has an image {reference}")]
+    NoImage { reference: String },
     #[error(
         "too little disk at {path}: about {needed_bytes} bytes are needed, {free_bytes} are free"
     )]
@@ -92,6 +94,9 @@ impl BuildError {
                 failure.with_remedy(format!("see that the engine at {endpoint} runs, then build again"))
             }
             Self::Disk { .. } => failure.with_remedy("free that much, or move the data to a larger disk, and build again"),
+            Self::NoImage { .. } => {
+                failure.with_remedy("list what there is with `docker images` on the builder, or give the archive itself")
+            }
             Self::Archive(ArchiveError::Secret(_)) => {
                 failure.with_remedy("find out which package writes its configuration into the image; nothing was kept")
             }
@@ -111,6 +116,7 @@ impl BuildError {
             Self::Engine { .. } => "engine-failed",
             Self::Stalled { .. } => "engine-stalled",
             Self::Base { .. } => "base-unusable",
+            Self::NoImage { .. } => "image-missing",
             Self::Archive(ArchiveError::Secret(_)) => "secret-in-image",
             Self::Archive(_) => "image-refused",
             Self::Store(_) | Self::Rebuild(_) => "store-failed",

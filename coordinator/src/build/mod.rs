@@ -8,6 +8,7 @@ mod base;
 mod context;
 mod engine;
 mod error;
+mod import;
 mod lock;
 mod log;
 mod order;
@@ -34,6 +35,7 @@ use crate::config::{Builder, Site};
 
 pub use engine::BuilderEngine;
 pub use error::BuildError;
+pub use import::ImageSource;
 pub use lock::{Group, GroupKind, Lock, LockedWheel};
 pub use log::LogLine;
 pub use order::{Additions, Order};

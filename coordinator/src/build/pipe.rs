@@ -26,13 +26,7 @@ pub struct PipeWriter {
 /// For a blocking reader.
 pub fn to_reader() -> (mpsc::Sender<io::Result<Bytes>>, PipeReader) {
     let (sender, pieces) = mpsc::channel(DEPTH);
-    (
-        sender,
-        PipeReader {
-            pieces,
-            current: Bytes::new(),
-        },
-    )
+    (sender, PipeReader::new(pieces))
 }
 
 /// For a blocking writer.
@@ -45,6 +39,15 @@ pub fn from_writer() -> (PipeWriter, mpsc::Receiver<Bytes>) {
         },
         receiver,
     )
+}
+
+impl PipeReader {
+    pub fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self {
+            pieces,
+            current: Bytes::new(),
+        }
+    }
 }
 
 impl Read for PipeReader {

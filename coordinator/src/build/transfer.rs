@@ -1,9 +1,14 @@
-//! An image out of a builder's engine into the store: one pass, no second copy on disk.
+//! An image archive that arrives piece by piece, into the store: one pass, no second copy on disk.
+
+use tokio::sync::watch;
 
 use super::BuildError;
 use super::engine::BuilderEngine;
-use super::pipe;
+use super::pipe::{self, PipeReader};
 use crate::artifact::{Artifacts, Origin, Received, Secrets, receive};
+
+/// Progress is told this often; every write would be a hundred thousand times.
+const TELL_BYTES: u64 = 8 << 20;
 
 /// Reads `reference` out of the engine into the store. `progress` is told the bytes of layers stored so far.
 ///
@@ -13,18 +18,35 @@ pub async fn store(
     engine: &BuilderEngine,
     reference: &str,
     artifacts: &Artifacts,
-    origin: Origin<'static>,
+    origin: Origin,
     secrets: Secrets,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Received, BuildError> {
     let (pieces, reader) = pipe::to_reader();
+    let stored = take(reader, artifacts, origin, secrets, progress);
+    let (stored, saved) = tokio::join!(stored, engine.save(reference, pieces));
+    // An engine that fails cuts the archive short: its own error says more than that.
+    saved?;
+    stored
+}
+
+/// Takes what `reader` gives into the store, on a blocking thread.
+///
+/// # Errors
+/// If it is refused or cannot be stored.
+pub async fn take(
+    reader: PipeReader,
+    artifacts: &Artifacts,
+    origin: Origin,
+    secrets: Secrets,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Received, BuildError> {
     let store = artifacts.clone();
-    let (stored_bytes, mut stored_changes) = tokio::sync::watch::channel(0);
+    let (stored_bytes, mut changes) = watch::channel(0);
     let stored = tokio::task::spawn_blocking(move || {
         receive(reader, &store, origin, &secrets, &|bytes| {
             stored_bytes.send_if_modified(|last| {
-                // Every write would wake the listener a hundred thousand times.
-                let due = bytes >= *last + (8 << 20);
+                let due = bytes >= *last + TELL_BYTES;
                 if due {
                     *last = bytes;
                 }
@@ -32,13 +54,11 @@ pub async fn store(
             });
         })
     });
-    let watch = async {
-        while stored_changes.changed().await.is_ok() {
-            progress(*stored_changes.borrow_and_update());
+    let tell = async {
+        while changes.changed().await.is_ok() {
+            progress(*changes.borrow_and_update());
         }
     };
-    let (stored, saved, ()) = tokio::join!(stored, engine.save(reference, pieces), watch);
-    // An engine that fails cuts the archive short: its own error says more than that.
-    saved?;
+    let (stored, ()) = tokio::join!(stored, tell);
     Ok(stored.map_err(|_| BuildError::Cancelled)??)
 }

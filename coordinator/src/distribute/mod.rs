@@ -62,9 +62,7 @@ impl<A: Access> wire::artifacts_server::Artifacts for ArtifactsService<A> {
         let index = blocking(move || store.index_text(&digest))
             .await?
             .ok_or_else(|| unknown(&digest))?;
-        Ok(Response::new(wire::GetIndexResponse {
-            index: index.into(),
-        }))
+        Ok(Response::new(wire::GetIndexResponse { index }))
     }
 
     type FetchChunksStream = Pin<Box<dyn Stream<Item = Result<wire::Chunk, Status>> + Send>>;

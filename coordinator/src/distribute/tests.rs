@@ -46,7 +46,7 @@ fn service() -> (
         .unwrap();
     let archive = builder.into_inner().unwrap();
     let origin = Origin::RootFileSystem {
-        architecture: "amd64",
+        architecture: tfleet_compat::Architecture::X86_64,
     };
     let received = receive(
         Cursor::new(archive),

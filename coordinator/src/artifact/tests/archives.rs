@@ -143,7 +143,7 @@ fn a_link_to_outside_of_the_archive_is_refused() {
 fn a_root_file_system_becomes_an_image_and_an_image_archive_stays_one() {
     let (_folder, store) = open();
     let origin = Origin::RootFileSystem {
-        architecture: "amd64",
+        architecture: tfleet_compat::Architecture::X86_64,
     };
     let take = |archive: &[u8]| {
         receive(

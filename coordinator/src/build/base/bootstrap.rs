@@ -10,13 +10,14 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::{Bases, debian_architecture};
-use crate::artifact::{FIXED_TIME_SECONDS, Origin, receive};
+use crate::artifact::{ArchiveError, FIXED_TIME_SECONDS, Origin};
 use crate::build::BuildError;
 use crate::build::log::BuildLog;
 use crate::build::order::Order;
 use crate::build::pipe;
 use crate::build::resolver::copy_lines;
 use crate::build::sources::{DebianSource, STALL_SECONDS, Sources};
+use crate::build::transfer;
 
 /// Raised whenever the same packages would make another base.
 pub const TEMPLATE: u32 = 1;
@@ -133,13 +134,14 @@ impl Bases {
         };
 
         let (pieces, reader) = pipe::to_reader();
-        let (store, secrets) = (self.artifacts.clone(), sources.secrets.clone());
-        let stored = tokio::task::spawn_blocking(move || {
-            let origin = Origin::RootFileSystem {
-                architecture: debian_architecture(architecture),
-            };
-            receive(reader, &store, origin, &secrets, &|_| {})
-        });
+        let origin = Origin::RootFileSystem { architecture };
+        let stored = transfer::take(
+            reader,
+            &self.artifacts,
+            origin,
+            sources.secrets.clone(),
+            &|_| {},
+        );
         let forward = async move {
             let Some(mut output) = output else { return };
             let mut passed = 0;
@@ -156,13 +158,17 @@ impl Bases {
         };
         let (status, (), (), stored) =
             tokio::join!(child.wait(), forward, copy_lines(errors, log, tell), stored);
+        // A store that stops reading breaks the bootstrapper's pipe; the store's own error is the cause.
+        if let Err(BuildError::Archive(ArchiveError::Store(_))) = &stored {
+            return Ok(stored?.artifact);
+        }
         if !status.map_err(failed)?.success() {
             return Err(BuildError::Step {
                 what: "mmdebstrap failed".to_owned(),
                 last_lines: log.last_lines(),
             });
         }
-        Ok(stored.map_err(|_| BuildError::Cancelled)??.artifact)
+        Ok(stored?.artifact)
     }
 }
 

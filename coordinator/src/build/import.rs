@@ -1,0 +1,99 @@
+//! Images that others built, and bases: into the same store, by the same way.
+
+use std::io;
+
+use bytes::Bytes;
+use tfleet_compat::Architecture;
+use tokio::sync::mpsc;
+
+use super::engine::BuilderEngine;
+use super::pipe::PipeReader;
+use super::{BuildError, Builds, transfer};
+use crate::artifact::{Origin, Received, Secrets};
+
+/// Where an image comes from.
+#[derive(Debug)]
+pub enum ImageSource {
+    /// The archive's bytes as they arrive. An error among them ends the import.
+    Archive(mpsc::Receiver<io::Result<Bytes>>),
+    /// An image of one of the builders' engines.
+    Engine(String),
+}
+
+impl Builds {
+    /// Takes exactly one image into the store. `progress` is told the bytes of layers stored so far.
+    ///
+    /// # Errors
+    /// If there is no such image, or it is refused or cannot be stored.
+    pub async fn add_image(
+        &self,
+        source: ImageSource,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Received, BuildError> {
+        self.take(source, Origin::Foreign, progress).await
+    }
+
+    /// Takes an image or a root file system, and makes it the base that `name` stands for in a release. A root file
+    /// system says no architecture: it counts as the first builder's.
+    ///
+    /// # Errors
+    /// As [`Builds::add_image`].
+    pub async fn import_base(
+        &self,
+        name: &str,
+        source: ImageSource,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Received, BuildError> {
+        let architecture = self
+            .inner
+            .engines
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or(Architecture::X86_64);
+        let received = self
+            .take(source, Origin::RootFileSystem { architecture }, progress)
+            .await?;
+        self.inner.bases.import(name, received.artifact)?;
+        Ok(received)
+    }
+
+    async fn take(
+        &self,
+        source: ImageSource,
+        origin: Origin,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Received, BuildError> {
+        let artifacts = &self.inner.artifacts;
+        match source {
+            ImageSource::Archive(pieces) => {
+                let reader = PipeReader::new(pieces);
+                transfer::take(reader, artifacts, origin, Secrets::default(), progress).await
+            }
+            ImageSource::Engine(reference) => {
+                let engine = self.engine_with(&reference).await?;
+                let secrets = Secrets::default();
+                transfer::store(
+                    engine,
+                    &reference,
+                    artifacts,
+                    Origin::Engine,
+                    secrets,
+                    progress,
+                )
+                .await
+            }
+        }
+    }
+
+    async fn engine_with(&self, reference: &str) -> Result<&BuilderEngine, BuildError> {
+        for engine in self.inner.engines.values() {
+            if engine.diff_ids(reference).await?.is_some() {
+                return Ok(engine);
+            }
+        }
+        Err(BuildError::NoImage {
+            reference: reference.to_owned(),
+        })
+    }
+}
