@@ -1,1 +1,93 @@
-//! What this host has, and who said so.
+//! The host as it is: machine, driver, GPUs, engine, images, and the ways of giving a GPU to a container.
+//!
+//! A look never fails as a whole. What is missing is a value (no driver, no GPU), a fault beside the part that has it,
+//! or a warning; and each value says where it comes from.
+
+mod driver;
+mod engine;
+mod gpu_mode;
+mod kernel_module;
+mod machine;
+mod notes;
+mod nvml;
+mod smi;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use tfleet_proto::model::inventory::{Inventory, Machine, Source};
+
+use self::driver::DriverProbe;
+use self::notes::Notes;
+use crate::engine::Engine;
+
+/// Looks at the host.
+#[derive(Debug)]
+pub struct Inspector {
+    engine: Engine,
+    labels: BTreeMap<String, String>,
+    driver: DriverProbe,
+    proc: PathBuf,
+}
+
+impl Inspector {
+    pub fn new(engine: Engine, labels: BTreeMap<String, String>) -> Self {
+        let proc = PathBuf::from("/proc");
+        Self { engine, labels, driver: DriverProbe::new(proc.clone()), proc }
+    }
+
+    /// Opens NVML from this file, and not from where the loader finds it.
+    #[must_use]
+    pub fn with_nvml_library(mut self, library: impl Into<PathBuf>) -> Self {
+        self.driver.set_library(library.into());
+        self
+    }
+
+    /// Reads another folder than /proc.
+    #[must_use]
+    pub fn with_proc(mut self, proc: impl Into<PathBuf>) -> Self {
+        self.proc = proc.into();
+        self.driver.set_proc(self.proc.clone());
+        self
+    }
+
+    /// Looks once, at everything.
+    pub async fn inspect(&self) -> Inventory {
+        let (mut notes, mut of_driver, mut of_engine) = (Notes::default(), Notes::default(), Notes::default());
+        let (machine, driver, engine) = tokio::join!(
+            self.machine(&mut notes),
+            self.driver.look(&mut of_driver),
+            engine::look(&self.engine, &mut of_engine),
+        );
+        notes.append(of_driver);
+        notes.append(of_engine);
+        let gpu_modes = match &engine.facts {
+            Some(facts) => {
+                notes.source("gpu_modes", Source::Engine);
+                gpu_mode::look(self.engine.endpoint(), &self.proc, facts).await
+            }
+            None => Vec::new(),
+        };
+        Inventory {
+            observed_at: Timestamp::now(),
+            machine,
+            driver: driver.driver,
+            gpus: driver.gpus,
+            engine: engine.engine,
+            gpu_modes,
+            images: engine.images,
+            labels: self.labels.clone(),
+            warnings: notes.warnings,
+            sources: notes.sources,
+        }
+    }
+
+    /// The proc file system answers from memory, so that it is read in place.
+    async fn machine(&self, notes: &mut Notes) -> Machine {
+        machine::look(&self.proc, notes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

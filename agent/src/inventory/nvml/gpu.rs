@@ -1,0 +1,178 @@
+//! One GPU by NVML. A GPU that is lost fails alone, and only what one GPU lacks is left out of it.
+
+use std::fmt;
+
+use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
+use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml};
+use tfleet_proto::model::failure::Failure;
+use tfleet_proto::model::inventory::{Gpu, GpuProcess, Source};
+
+use super::call::{Call, newest};
+use super::older;
+use crate::inventory::kernel_module::KernelGpu;
+use crate::inventory::notes::Notes;
+
+pub(super) struct Memory {
+    pub total_bytes: u64,
+    pub used_bytes: u64,
+}
+
+pub(super) struct PciAddress {
+    pub domain: u32,
+    pub bus: u32,
+    pub device: u32,
+}
+
+/// As NVML's third version writes it: "00000000:00:1E.0".
+impl fmt::Display for PciAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:08X}:{:02X}:{:02X}.0", self.domain, self.bus, self.device)
+    }
+}
+
+/// Looks at the GPU with this index. `kernel` names it if it does not answer.
+pub(super) fn look(nvml: &Nvml, index: u32, kernel: Option<&KernelGpu>, notes: &mut Notes) -> Gpu {
+    match Reading::of(nvml, index) {
+        Ok((gpu, read)) => {
+            notes.append(read);
+            gpu
+        }
+        Err(error) => without_answer(index, kernel, &error, notes),
+    }
+}
+
+/// A GPU that is being read. What was noted is thrown away if it is lost meanwhile.
+struct Reading {
+    uuid: String,
+    notes: Notes,
+}
+
+impl Reading {
+    fn of(nvml: &Nvml, index: u32) -> Result<(Gpu, Notes), NvmlError> {
+        let device = &nvml.device_by_index(index)?;
+        let mut read = Self { uuid: device.uuid()?, notes: Notes::default() };
+        let name = device.name()?;
+        for field in ["uuid", "name"] {
+            read.note(field, Source::Nvml);
+        }
+        let memory = read.value(
+            &["memory_bytes", "memory_used_bytes"],
+            &[&|| memory(device), &|| older::memory(nvml, device)],
+        )?;
+        let processes = read.value(
+            &["processes"],
+            &[&|| processes(device), &|| older::processes_v2(nvml, device), &|| older::processes_v1(nvml, device)],
+        )?;
+        let gpu = Gpu {
+            index,
+            name,
+            compute_capability: read.value(&["compute_capability"], &[&|| compute_capability(device)])?,
+            memory_bytes: memory.as_ref().map(|memory| memory.total_bytes),
+            memory_used_bytes: memory.as_ref().map(|memory| memory.used_bytes),
+            mig_enabled: read.value(&["mig_enabled"], &[&|| Ok(device.mig_mode()?.current == 1)])?,
+            ecc_enabled: read.value(&["ecc_enabled"], &[&|| Ok(device.is_ecc_enabled()?.currently_enabled)])?,
+            temperature_celsius: read
+                .value(&["temperature_celsius"], &[&|| device.temperature(TemperatureSensor::Gpu)])?,
+            utilisation_percent: read.value(&["utilisation_percent"], &[&|| Ok(device.utilization_rates()?.gpu)])?,
+            processes: processes.unwrap_or_default(),
+            pci_bus_id: read
+                .value(&["pci_bus_id"], &[&|| pci_address(device), &|| older::pci_address(nvml, device)])?
+                .map(|address| address.to_string()),
+            fault: None,
+            uuid: read.uuid.clone(),
+        };
+        Ok((gpu, read.notes))
+    }
+
+    /// Reads one value that stands in these fields. Fails only with what makes the whole GPU useless.
+    fn value<T>(&mut self, fields: &[&str], calls: &[Call<'_, T>]) -> Result<Option<T>, NvmlError> {
+        match newest(calls) {
+            Ok(Some((value, source))) => {
+                for field in fields {
+                    self.note(field, source);
+                }
+                Ok(Some(value))
+            }
+            Ok(None) => Ok(None),
+            Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => Err(error),
+            Err(error) => {
+                self.notes.warn(format!("NVML does not tell {} of {}: {error}", fields.join(" and "), self.uuid));
+                Ok(None)
+            }
+        }
+    }
+
+    fn note(&mut self, field: &str, source: Source) {
+        self.notes.source(format!("gpus[{}].{field}", self.uuid), source);
+    }
+}
+
+/// What is left of a GPU that does not answer: how the kernel module names it.
+fn without_answer(index: u32, kernel: Option<&KernelGpu>, error: &NvmlError, notes: &mut Notes) -> Gpu {
+    let kernel = kernel.cloned().unwrap_or_default();
+    // Without a UUID it still needs a name of its own; no UUID looks like this.
+    let uuid = kernel.uuid.unwrap_or_else(|| format!("index-{index}"));
+    let fault = fault(index, error);
+    notes.warn(fault.message.clone());
+    for field in ["uuid", "name", "pci_bus_id"] {
+        notes.source(format!("gpus[{uuid}].{field}"), Source::Proc);
+    }
+    Gpu {
+        uuid,
+        index,
+        name: kernel.name.unwrap_or_else(|| "unknown".to_owned()),
+        compute_capability: None,
+        memory_bytes: None,
+        memory_used_bytes: None,
+        mig_enabled: None,
+        ecc_enabled: None,
+        temperature_celsius: None,
+        utilisation_percent: None,
+        processes: Vec::new(),
+        // The kernel writes the domain with four digits, NVML with eight.
+        pci_bus_id: (!kernel.pci_address.is_empty()).then(|| format!("0000{}", kernel.pci_address.to_uppercase())),
+        fault: Some(fault),
+    }
+}
+
+fn fault(index: u32, error: &NvmlError) -> Failure {
+    match error {
+        NvmlError::GpuLost => Failure::new("gpu-lost", format!("GPU {index} has fallen off the bus"))
+            .with_remedy("look for Xid 79 in the kernel's log, reboot the host, and have the board checked if it recurs"),
+        NvmlError::ResetRequired => Failure::new("gpu-reset-required", format!("GPU {index} needs a reset"))
+            .with_remedy(format!("stop what uses it and run `nvidia-smi --gpu-reset -i {index}`, or reboot the host")),
+        error => Failure::new("gpu-silent", format!("GPU {index} does not answer: {error}"))
+            .with_remedy("see `nvidia-smi` and the kernel's log on the host"),
+    }
+}
+
+fn memory(device: &Device<'_>) -> Result<Memory, NvmlError> {
+    let memory = device.memory_info()?;
+    Ok(Memory { total_bytes: memory.total, used_bytes: memory.used })
+}
+
+fn pci_address(device: &Device<'_>) -> Result<PciAddress, NvmlError> {
+    let info = device.pci_info()?;
+    Ok(PciAddress { domain: info.domain, bus: info.bus, device: info.device })
+}
+
+fn compute_capability(device: &Device<'_>) -> Result<String, NvmlError> {
+    let capability = device.cuda_compute_capability()?;
+    Ok(format!("{}.{}", capability.major, capability.minor))
+}
+
+fn processes(device: &Device<'_>) -> Result<Vec<GpuProcess>, NvmlError> {
+    let processes = device.running_compute_processes()?;
+    Ok(processes
+        .into_iter()
+        .map(|process| GpuProcess {
+            pid: process.pid,
+            memory_used_bytes: match process.used_gpu_memory {
+                UsedGpuMemory::Used(bytes) => Some(bytes),
+                UsedGpuMemory::Unavailable => None,
+            },
+        })
+        .collect())
+}
