@@ -9,7 +9,8 @@ mod session;
 mod view;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tfleet_proto::model::desired::DesiredState;
@@ -18,6 +19,7 @@ use tfleet_proto::model::inventory::Inventory;
 use tfleet_proto::model::name::HostName;
 use tfleet_proto::model::status::HostStatus;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use operations::{ATTACH_WITHIN, AgentEnd, AttachError, OperationEnds, Operations, StartError};
 pub use session::{SessionEnd, SessionSeat};
@@ -26,6 +28,9 @@ pub use view::HostView;
 use crate::listener::{Admission, Connections, Peer};
 use crate::store::{Store, StoreError};
 
+/// Statuses change several times per second while images arrive; this often they are written down.
+const KEEP_STATUSES_EVERY: Duration = Duration::from_secs(2);
+
 #[derive(Clone)]
 pub struct Fleet {
     inner: Arc<Inner>,
@@ -33,12 +38,21 @@ pub struct Fleet {
 
 struct Inner {
     store: Store,
-    hosts: RwLock<BTreeMap<HostName, Entry>>,
-    /// Names of hosts that were removed, with the version of their removal.
-    removed: Mutex<BTreeMap<HostName, u64>>,
+    members: RwLock<Members>,
+    /// Follows [`Members::version`].
     version: watch::Sender<u64>,
     operations: Operations,
     connections: Connections,
+}
+
+#[derive(Default)]
+struct Members {
+    /// Counts changes. It is raised under the lock that the change is made under, so that whoever reads it has read
+    /// every change up to it.
+    version: u64,
+    hosts: BTreeMap<HostName, Entry>,
+    /// Hosts that were removed, with the version of their removal.
+    removed: BTreeMap<HostName, u64>,
 }
 
 struct Entry {
@@ -47,11 +61,15 @@ struct Entry {
     view: Arc<HostView>,
     desired: watch::Sender<Arc<DesiredState>>,
     seat: Option<session::Seat>,
+    /// Its status is newer than the store's.
+    status_unkept: bool,
 }
 
 /// What changed since a watcher last looked.
 #[derive(Debug, Default)]
 pub struct Changes {
+    /// What to ask [`Fleet::changes_since`] with next time.
+    pub version: u64,
     pub hosts: Vec<Arc<HostView>>,
     pub removed: Vec<HostName>,
 }
@@ -67,8 +85,11 @@ impl Fleet {
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
-                hosts: RwLock::new(hosts),
-                removed: Mutex::default(),
+                members: RwLock::new(Members {
+                    version: 1,
+                    hosts,
+                    removed: BTreeMap::new(),
+                }),
                 version: watch::Sender::new(1),
                 operations: Operations::default(),
                 connections,
@@ -81,47 +102,48 @@ impl Fleet {
     }
 
     pub fn host(&self, name: &HostName) -> Option<Arc<HostView>> {
-        self.read().get(name).map(|entry| entry.view.clone())
+        self.read().hosts.get(name).map(|entry| entry.view.clone())
     }
 
     /// All hosts, by name.
     pub fn hosts(&self) -> Vec<Arc<HostView>> {
         self.read()
+            .hosts
             .values()
             .map(|entry| entry.view.clone())
             .collect()
     }
 
-    /// Wakes whenever anything changes; its value is the version to ask [`Self::changes_since`] with next time.
+    /// Wakes whenever anything changes.
     pub fn versions(&self) -> watch::Receiver<u64> {
         self.inner.version.subscribe()
     }
 
     pub fn changes_since(&self, version: u64) -> Changes {
-        let changed = |entry: &&Entry| entry.version > version;
-        let hosts = self
-            .read()
+        let members = self.read();
+        let hosts = members
+            .hosts
             .values()
-            .filter(changed)
-            .map(|entry| entry.view.clone())
-            .collect();
-        let removed = self
-            .removed()
-            .iter()
-            .filter(|(_, at)| **at > version)
-            .map(|(name, _)| name.clone())
-            .collect();
-        Changes { hosts, removed }
+            .filter(|entry| entry.version > version);
+        let removed = members.removed.iter().filter(|(_, at)| **at > version);
+        Changes {
+            version: members.version,
+            hosts: hosts.map(|entry| entry.view.clone()).collect(),
+            removed: removed.map(|(name, _)| name.clone()).collect(),
+        }
     }
 
     /// What a host shall have, now and whenever that changes.
     pub fn desired(&self, name: &HostName) -> Option<watch::Receiver<Arc<DesiredState>>> {
-        self.read().get(name).map(|entry| entry.desired.subscribe())
+        self.read()
+            .hosts
+            .get(name)
+            .map(|entry| entry.desired.subscribe())
     }
 
     /// Whether this host may fetch this artifact: it may if its desired state names it.
     pub fn may_fetch(&self, name: &HostName, artifact: &Digest) -> bool {
-        self.read().get(name).is_some_and(|entry| {
+        self.read().hosts.get(name).is_some_and(|entry| {
             entry
                 .view
                 .desired
@@ -136,46 +158,38 @@ impl Fleet {
         let Some(record) = self.inner.store.host(name.clone()).await? else {
             return Ok(());
         };
-        self.removed().remove(name);
-        let version = self.next_version();
-        {
-            let mut hosts = self
-                .inner
-                .hosts
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+        self.change(|members| {
             let mut fresh = Entry::of(record);
-            fresh.version = version;
-            if let Some(old) = hosts.remove(name) {
-                let mut view = (*fresh.view).clone();
+            fresh.version = members.version;
+            members.removed.remove(name);
+            if let Some(old) = members.hosts.remove(name) {
+                let view = Arc::make_mut(&mut fresh.view);
                 view.connected = old.view.connected;
-                fresh.view = Arc::new(view);
+                view.status.clone_from(&old.view.status);
+                fresh.status_unkept = old.status_unkept;
                 fresh.seat = old.seat;
                 // Whoever watches the desired state goes on watching.
                 old.desired
                     .send_replace(Arc::new(fresh.view.desired.clone()));
                 fresh.desired = old.desired;
             }
-            hosts.insert(name.clone(), fresh);
-        }
-        self.wake(version);
+            members.hosts.insert(name.clone(), fresh);
+        });
         Ok(())
     }
 
     /// Forgets a host at once: streams, operations, memory. The store must have removed it before.
     pub fn forget(&self, name: &HostName) {
-        let version = self.next_version();
-        self.inner
-            .hosts
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
-        self.removed().insert(name.clone(), version);
+        self.change(|members| {
+            if let Some(seat) = members.hosts.remove(name).and_then(|entry| entry.seat) {
+                seat.end();
+            }
+            members.removed.insert(name.clone(), members.version);
+        });
         self.inner
             .connections
             .end(|peer| matches!(peer, Peer::Host { name: gone, .. } if gone == name));
         self.inner.operations.end_of_host(name);
-        self.wake(version);
     }
 
     /// Ends an operator's streams. The store must have revoked it before.
@@ -212,57 +226,85 @@ impl Fleet {
             .await
     }
 
-    pub async fn set_status(&self, name: &HostName, status: HostStatus) -> Result<(), StoreError> {
-        let now = Timestamp::now();
+    pub fn set_status(&self, name: &HostName, status: HostStatus) {
         self.update(name, |entry| {
             let view = Arc::make_mut(&mut entry.view);
-            view.status = Some(status.clone());
-            view.last_seen_at = Some(now);
+            view.status = Some(status);
+            view.last_seen_at = Some(Timestamp::now());
+            entry.status_unkept = true;
         });
-        self.inner.store.put_status(name.clone(), status, now).await
+    }
+
+    /// Writes statuses down from time to time, until `stop`, and then once more. A status that is lost is no harm: each
+    /// session begins with a whole one.
+    pub async fn keep_statuses(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            // Both only wait.
+            tokio::select! {
+                () = tokio::time::sleep(KEEP_STATUSES_EVERY) => {}
+                () = stop.cancelled() => {}
+            }
+            let unkept = self.take_unkept();
+            if unkept.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.inner.store.put_statuses(unkept).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "statuses were not written down"
+                );
+            }
+        }
+    }
+
+    fn take_unkept(&self) -> Vec<(HostName, HostStatus, Timestamp)> {
+        let mut unkept = Vec::new();
+        for (name, entry) in &mut self.write().hosts {
+            if std::mem::take(&mut entry.status_unkept)
+                && let (Some(status), Some(at)) = (&entry.view.status, entry.view.last_seen_at)
+            {
+                unkept.push((name.clone(), status.clone(), at));
+            }
+        }
+        unkept
     }
 
     fn update(&self, name: &HostName, change: impl FnOnce(&mut Entry)) {
-        let version = self.next_version();
-        if let Some(entry) = self
-            .inner
-            .hosts
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_mut(name)
-        {
-            change(entry);
-            entry.version = version;
-        }
-        self.wake(version);
-    }
-
-    /// Versions are handed out before the change and announced after it, so that no watcher reads past a change.
-    fn next_version(&self) -> u64 {
-        let mut next = 0;
-        self.inner.version.send_if_modified(|version| {
-            *version += 1;
-            next = *version;
-            false
+        self.change(|members| {
+            let version = members.version;
+            if let Some(entry) = members.hosts.get_mut(name) {
+                change(entry);
+                entry.version = version;
+            }
         });
-        next
     }
 
-    fn wake(&self, _version: u64) {
-        self.inner.version.send_modify(|_| {});
+    fn change(&self, change: impl FnOnce(&mut Members)) {
+        let version = {
+            let mut members = self.write();
+            members.version += 1;
+            change(&mut members);
+            members.version
+        };
+        // Two changes may come here in the other order.
+        self.inner.version.send_if_modified(|announced| {
+            let is_newer = version > *announced;
+            *announced = version.max(*announced);
+            is_newer
+        });
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<HostName, Entry>> {
+    fn read(&self) -> RwLockReadGuard<'_, Members> {
         self.inner
-            .hosts
+            .members
             .read()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn removed(&self) -> MutexGuard<'_, BTreeMap<HostName, u64>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Members> {
         self.inner
-            .removed
-            .lock()
+            .members
+            .write()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -275,6 +317,7 @@ impl Entry {
             desired: watch::Sender::new(Arc::new(record.desired.clone())),
             view: Arc::new(HostView::of(record)),
             seat: None,
+            status_unkept: false,
         }
     }
 }
@@ -286,9 +329,11 @@ impl Admission for Fleet {
         match peer {
             Peer::Anonymous => true,
             Peer::Revoked(_) => false,
-            Peer::Host { name, key } => {
-                self.read().get(name).is_some_and(|entry| entry.key == *key)
-            }
+            Peer::Host { name, key } => self
+                .read()
+                .hosts
+                .get(name)
+                .is_some_and(|entry| entry.key == *key),
             Peer::Operator { name, key } => match self.inner.store.operators().await {
                 Ok(operators) => operators.iter().any(|operator| {
                     operator.name == *name && operator.key == *key && !operator.revoked

@@ -116,7 +116,7 @@ impl Operations {
             .ok_or(AttachError)
     }
 
-    /// Gives up one that no agent attached to. True: nobody had.
+    /// Gives one up. True: no agent had attached to it.
     pub fn give_up(&self, id: &str) -> bool {
         self.lock().remove(id).is_some()
     }

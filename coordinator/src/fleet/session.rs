@@ -1,8 +1,8 @@
 //! A host's seat in the fleet: at most one session holds it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use tfleet_proto::model::name::HostName;
@@ -27,7 +27,7 @@ pub struct SessionSeat {
     fleet: Fleet,
     host: HostName,
     number: u64,
-    /// Cancelled when another session of the same host takes the seat.
+    /// Cancelled when another session of the same host takes the seat, or the host is removed.
     pub ended: CancellationToken,
     pub starts: mpsc::Receiver<wire::StartOperation>,
 }
@@ -63,7 +63,7 @@ impl Fleet {
                 ended: ended.clone(),
                 starts: sender,
             }) {
-                before.ended.cancel();
+                before.end();
             }
             let view = Arc::make_mut(&mut entry.view);
             view.connected = true;
@@ -91,15 +91,17 @@ impl Fleet {
 
     /// Where to tell a host to start an operation; none: it is not connected.
     pub(super) fn starts_of(&self, host: &HostName) -> Option<mpsc::Sender<wire::StartOperation>> {
-        let hosts = self
-            .inner
+        self.read()
             .hosts
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        hosts
             .get(host)
             .and_then(|entry| entry.seat.as_ref())
             .map(|seat| seat.starts.clone())
+    }
+}
+
+impl Seat {
+    pub(super) fn end(&self) {
+        self.ended.cancel();
     }
 }
 

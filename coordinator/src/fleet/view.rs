@@ -64,7 +64,8 @@ impl From<&HostView> for wire::Host {
             address: view.address.clone().unwrap_or_default(),
             inventory: view.inventory.as_deref().cloned().map(Into::into),
             status: view.status.clone().map(Into::into),
-            desired: Some(view.desired.clone().into()),
+            // Generation zero is what nobody has asked anything of yet.
+            desired: (view.desired.generation > 0).then(|| view.desired.clone().into()),
         }
     }
 }

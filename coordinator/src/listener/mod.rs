@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,7 +27,7 @@ use tower::Service as _;
 use tracing::{debug, warn};
 
 pub use connections::Connections;
-pub use peer::{Admission, Caller, Peer, require_host, require_operator};
+pub use peer::{Admission, Caller, Peer, require_host, require_member, require_operator};
 pub use server_certificate::ServerCertificate;
 pub use tls::{TlsError, enrolment_tls, fleet_tls};
 
@@ -37,6 +37,8 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const HANDSHAKES_AT_ONCE: usize = 256;
 /// How long a lack of file descriptors is waited out before the next accept.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(200);
+/// How long the streams of a revoked certificate have to end by themselves.
+const LAST_WORD: Duration = Duration::from_millis(250);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
@@ -53,8 +55,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Serves until `stop`; then finishes what is being served, which has until `drained` is cancelled.
-    pub async fn serve(self, stop: CancellationToken) {
+    /// Serves until `stop`; then what is being served may finish, until `cut`.
+    pub async fn serve(self, stop: CancellationToken, cut: CancellationToken) {
         let tracker = TaskTracker::new();
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
         let door = Arc::new(self);
@@ -67,13 +69,18 @@ impl Listener {
             let Some((stream, address, permit)) = accepted else {
                 continue;
             };
-            let (door, stop) = (door.clone(), stop.clone());
+            let (door, stop, cut) = (door.clone(), stop.clone(), cut.clone());
             tracker.spawn(async move {
-                match door.shake_hands(stream).await {
+                // A handshake holds nothing that dropping it would lose.
+                let shaken = tokio::select! {
+                    shaken = door.shake_hands(stream) => shaken,
+                    () = stop.cancelled() => return,
+                };
+                match shaken {
                     Ok((stream, peer)) => {
                         drop(permit);
-                        door.serve_connection(stream, Caller { peer, address }, stop)
-                            .await;
+                        let serving = door.serve_connection(stream, peer, address, stop);
+                        tokio::select! { () = serving => {}, () = cut.cancelled() => {} }
                     }
                     Err(error) => {
                         debug!(listener = door.name, %address, %error, "a handshake failed")
@@ -116,20 +123,25 @@ impl Listener {
             .and_then(<[_]>::first);
         let peer = Peer::of(certificate)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        if !self.admission.admits(&peer).await {
-            // TLS is done, so that a removed host can be told why: every call is refused by the role checks.
-            return Ok((stream, Peer::Revoked(peer.to_string())));
-        }
         Ok((stream, peer))
     }
 
     async fn serve_connection(
         &self,
         stream: tokio_rustls::server::TlsStream<TcpStream>,
-        caller: Caller,
+        peer: Peer,
+        address: SocketAddr,
         stop: CancellationToken,
     ) {
-        let ended = self.connections.register(&caller.peer);
+        // First registered, then asked for: a revocation in between ends it.
+        let ended = self.connections.register(&peer);
+        let peer = if self.admission.admits(&peer).await {
+            peer
+        } else {
+            // TLS is done, so that a removed host can be told why: every call is refused by the role checks.
+            Peer::Revoked(peer.to_string())
+        };
+        let caller = Caller { peer, address };
         let routes = self.routes.clone();
         let service = hyper::service::service_fn({
             let caller = caller.clone();
@@ -151,7 +163,9 @@ impl Listener {
             .max_concurrent_streams(256);
         let connection = server.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        let mut stopping = false;
+        let last_word = tokio::time::sleep(LAST_WORD);
+        tokio::pin!(last_word);
+        let (mut stopping, mut revoked) = (false, false);
         loop {
             // Cancel-safe: the connection is pinned outside; the tokens only wait.
             tokio::select! {
@@ -161,8 +175,13 @@ impl Listener {
                     }
                     return;
                 }
-                // Revoked: every stream ends now.
-                () = ended.cancelled() => return,
+                // Revoked: whoever holds a stream has a moment to say so, then all end.
+                () = ended.cancelled(), if !revoked => {
+                    revoked = true;
+                    connection.as_mut().graceful_shutdown();
+                    last_word.as_mut().reset(Instant::now() + LAST_WORD);
+                }
+                () = &mut last_word, if revoked => return,
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();

@@ -95,6 +95,17 @@ pub fn require_operator(request: Request<()>) -> Result<Request<()>, Status> {
     }
 }
 
+/// For services that every member of the fleet may call.
+#[expect(clippy::result_large_err, reason = "the form of a tonic interceptor")]
+pub fn require_member(request: Request<()>) -> Result<Request<()>, Status> {
+    match peer(&request)? {
+        Peer::Host { .. } | Peer::Operator { .. } => Ok(request),
+        other => Err(Status::permission_denied(format!(
+            "{other} is not a member of this fleet"
+        ))),
+    }
+}
+
 #[expect(clippy::result_large_err, reason = "the form of a tonic interceptor")]
 fn peer(request: &Request<()>) -> Result<&Peer, Status> {
     match request

@@ -1,6 +1,17 @@
-//! Being written by coordinator-core since 04:08 (it started late and took over ca, listener, store and config as they are).
+//! What hosts shall have: planning a release for a fleet, and the changes of desired state that follow.
+//!
+//! Everything here is decided by its arguments alone; the store applies a change to each host in one transaction.
 
-#[deprecated(note = "coordinator-core is awake since 04:06 and writes fleet, rollout, rpc, app and main now: please leave these to it, or say so here")]
-const CLAIM: () = ();
-#[allow(unused)]
-const SEEN: () = CLAIM;
+mod container;
+mod facts;
+mod nearest;
+mod placement;
+mod planning;
+
+#[cfg(test)]
+mod tests;
+
+pub use container::{ContainerChange, change_containers, run_container};
+pub use nearest::nearest;
+pub use placement::{NOT_BUILT, Placement, place, want_image};
+pub use planning::{Candidate, plan};

@@ -48,12 +48,23 @@ pub(super) fn json_optional<T: DeserializeOwned>(
     }
 }
 
+/// An enum without content, as its name alone.
+pub(super) fn word<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_value(serde_json::Value::String(text))
+        .map_err(|error| damaged(row, column, error.to_string()))
+}
+
+pub(super) fn to_word<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    Ok(to_json(value)?.trim_matches('"').to_owned())
+}
+
 pub(super) fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn damaged(row: &Row<'_>, column: &str, why: String) -> rusqlite::Error {
+pub(super) fn damaged(row: &Row<'_>, column: &str, why: String) -> rusqlite::Error {
     let index = row.as_ref().column_index(column).unwrap_or_default();
     rusqlite::Error::FromSqlConversionFailure(
         index,

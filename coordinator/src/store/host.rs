@@ -116,20 +116,22 @@ impl Store {
         .await
     }
 
-    pub async fn put_status(
+    /// What hosts said of themselves, and when.
+    pub async fn put_statuses(
         &self,
-        name: HostName,
-        status: HostStatus,
-        at: Timestamp,
+        statuses: Vec<(HostName, HostStatus, Timestamp)>,
     ) -> Result<(), StoreError> {
-        self.run("write down a status", move |transaction| {
-            let values = params![name.as_str(), column::to_json(&status)?, at.to_string()];
-            transaction
-                .execute(
-                    "UPDATE host SET status = ?2, last_seen_at = ?3 WHERE name = ?1",
-                    values,
-                )
-                .map(drop)
+        self.run("write down statuses", move |transaction| {
+            let mut write = transaction
+                .prepare("UPDATE host SET status = ?2, last_seen_at = ?3 WHERE name = ?1")?;
+            for (name, status, at) in statuses {
+                write.execute(params![
+                    name.as_str(),
+                    column::to_json(&status)?,
+                    at.to_string()
+                ])?;
+            }
+            Ok(())
         })
         .await
     }

@@ -182,6 +182,19 @@ impl Store {
         .await
     }
 
+    /// Builds end with the coordinator that ran them: those that were under way wait again.
+    pub async fn forget_running_builds(&self) -> Result<(), StoreError> {
+        self.run("forget builds that were cut off", |transaction| {
+            transaction
+                .execute(
+                    "UPDATE build SET phase = 'waiting' WHERE phase NOT IN ('done', 'failed')",
+                    [],
+                )
+                .map(drop)
+        })
+        .await
+    }
+
     pub async fn locked(&self, lock: Digest) -> Result<Option<Locked>, StoreError> {
         self.run("read what a lock was built to", move |transaction| {
             transaction
@@ -226,7 +239,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Release> {
     Ok(Release {
         reference: ReleaseRef {
             name: column::parsed(row, "name")?,
-            revision: NonZeroU32::new(revision).unwrap_or(NonZeroU32::MIN),
+            revision: NonZeroU32::new(revision)
+                .ok_or_else(|| column::damaged(row, "revision", "is zero".to_owned()))?,
         },
         origin: column::json(row, "origin")?,
         builds: Vec::new(),
@@ -243,11 +257,9 @@ fn with_builds(transaction: &Transaction<'_>, mut release: Release) -> rusqlite:
     release.builds = transaction
         .prepare("SELECT * FROM build WHERE name = ?1 AND revision = ?2 ORDER BY variant DESC")?
         .query_map(key, |row| {
-            let phase: String = row.get("phase")?;
             Ok(VariantBuild {
                 variant: column::parsed(row, "variant")?,
-                phase: serde_json::from_value(serde_json::Value::String(phase))
-                    .unwrap_or(BuildPhase::Waiting),
+                phase: column::word(row, "phase")?,
                 lock: column::parsed_optional(row, "lock")?,
                 artifact: column::parsed_optional(row, "artifact")?,
                 content_bytes: row.get::<_, i64>("content_bytes")?.cast_unsigned(),
@@ -264,7 +276,7 @@ fn write_build(
     release: &ReleaseRef,
     build: &VariantBuild,
 ) -> rusqlite::Result<()> {
-    let phase = column::to_json(&build.phase)?;
+    let phase = column::to_word(&build.phase)?;
     transaction
         .execute(
             "INSERT OR REPLACE INTO build
@@ -274,7 +286,7 @@ fn write_build(
                 release.name.as_str(),
                 release.revision.get(),
                 build.variant.as_str(),
-                phase.trim_matches('"'),
+                phase,
                 build.lock.map(|lock| lock.to_string()),
                 build.artifact.map(|artifact| artifact.to_string()),
                 build.content_bytes.cast_signed(),

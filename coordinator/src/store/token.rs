@@ -25,6 +25,8 @@ pub enum Redemption {
     Used,
     /// Made for another name.
     OtherHost,
+    /// A host of that name has another key. It must be removed first, or a second token could take its place.
+    HostIsEnrolled,
 }
 
 impl Store {
@@ -74,6 +76,13 @@ impl Store {
             }
             if used_by.is_some_and(|used_by| used_by != key) {
                 return Ok(Redemption::Used);
+            }
+            let enrolled: Option<String> = transaction
+                .query_row("SELECT key FROM host WHERE name = ?1", [host.as_str()], |row| row.get(0))
+                .optional()?
+                .flatten();
+            if enrolled.is_some_and(|enrolled| enrolled != key.to_string()) {
+                return Ok(Redemption::HostIsEnrolled);
             }
             transaction.execute(
                 "UPDATE token SET used_by_key = ?2 WHERE secret_digest = ?1",

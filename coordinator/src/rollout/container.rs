@@ -1,0 +1,94 @@
+//! Containers in a desired state: made, started, stopped, restarted, removed. Saying the same twice changes nothing.
+
+use tfleet_proto::model::desired::{ContainerSpec, DesiredContainer, DesiredPhase, DesiredState};
+use tfleet_proto::model::failure::Failure;
+
+use super::nearest;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerChange {
+    Start,
+    Stop,
+    Restart,
+    Remove,
+}
+
+/// Makes the container desired and running. One of the same name and another specification is in the way, unless it
+/// shall be replaced.
+pub fn run_container(
+    desired: &mut DesiredState,
+    spec: ContainerSpec,
+    replace: bool,
+) -> Result<(), Failure> {
+    let before = desired
+        .containers
+        .iter_mut()
+        .find(|container| container.spec.name == spec.name);
+    match before {
+        None => desired.containers.push(DesiredContainer {
+            spec,
+            phase: DesiredPhase::Running,
+            restart_serial: 0,
+        }),
+        Some(container) if container.spec == spec => container.phase = DesiredPhase::Running,
+        Some(container) if replace => {
+            container.spec = spec;
+            container.phase = DesiredPhase::Running;
+        }
+        Some(container) => {
+            let message = format!(
+                "a container {} is there already, of {} and made otherwise",
+                spec.name, container.spec.release
+            );
+            return Err(Failure::new("name-taken", message)
+                .with_remedy("replace it with --replace, or take another --name"));
+        }
+    }
+    Ok(())
+}
+
+/// Changes containers by name: all of them, or none if one is unknown.
+pub fn change_containers(
+    desired: &mut DesiredState,
+    change: ContainerChange,
+    names: &[String],
+) -> Result<(), Failure> {
+    for name in names {
+        let Some(index) = desired
+            .containers
+            .iter()
+            .position(|container| container.spec.name == *name)
+        else {
+            return Err(unknown(desired, name));
+        };
+        if change == ContainerChange::Remove {
+            desired.containers.remove(index);
+            continue;
+        }
+        let container = &mut desired.containers[index];
+        container.phase = match change {
+            ContainerChange::Stop => DesiredPhase::Stopped,
+            ContainerChange::Start | ContainerChange::Restart | ContainerChange::Remove => {
+                DesiredPhase::Running
+            }
+        };
+        if change == ContainerChange::Restart {
+            container.restart_serial += 1;
+        }
+    }
+    Ok(())
+}
+
+fn unknown(desired: &DesiredState, name: &str) -> Failure {
+    let known = || {
+        desired
+            .containers
+            .iter()
+            .map(|container| container.spec.name.as_str())
+    };
+    let failure = Failure::new("container-unknown", format!("there is no container {name}"));
+    match nearest(name, known()) {
+        Some(near) => failure.with_remedy(format!("did you mean {near}?")),
+        None => failure.with_remedy("`tfleet ps` lists what there is"),
+    }
+}
