@@ -96,9 +96,9 @@ impl Config {
         self.data_dir.join("ledger")
     }
 
-    /// Chunks of images on their way.
-    pub fn spool_folder(&self) -> PathBuf {
-        self.data_dir.join("spool")
+    /// Chunks of images on their way, and what was loaded.
+    pub fn delivery_folder(&self) -> PathBuf {
+        self.data_dir.join("delivery")
     }
 }
 

@@ -113,21 +113,29 @@ pub async fn obtain(
             Err(Enrolment::Useless) => useless = Some(text),
             Err(Enrolment::Failed(error)) if error.may_pass() && kept.is_none() => {
                 let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-                let reason: &dyn std::error::Error = &error;
-                warn!(error = reason, retry_in = ?pause, "enrolment failed");
+                say_retry(&error, pause);
                 tokio::time::sleep(pause).await;
             }
             Err(Enrolment::Failed(error)) => {
-                let reason: &dyn std::error::Error = &error;
-                error!(
-                    error = reason,
-                    "the token in {} cannot be used; put a new one there",
-                    file.path().display()
-                );
+                say_useless(&error, file.path());
                 useless = Some(text);
             }
         }
     }
+}
+
+fn say_retry(error: &IdentityError, pause: Duration) {
+    let reason: &dyn std::error::Error = error;
+    warn!(error = reason, retry_in = ?pause, "enrolment failed");
+}
+
+fn say_useless(error: &IdentityError, file: &Path) {
+    let reason: &dyn std::error::Error = error;
+    error!(
+        error = reason,
+        "the token in {} cannot be used; put a new one there",
+        file.display()
+    );
 }
 
 enum Enrolment {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::enrolment::{pauses, renew};
-use super::{Credentials, IdentityFolder};
+use super::{Credentials, IdentityError, IdentityFolder};
 
 /// The clock is looked at this often while waiting: it may be set, and the machine may sleep.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
@@ -29,23 +29,30 @@ pub async fn keep_fresh(
         wait_until(due(old.not_before, old.not_after, rand::random())).await;
         let mut pauses = pauses();
         let fresh = loop {
-            let error = match renew(&folder, &coordinator, &old).await {
+            match renew(&folder, &coordinator, &old).await {
                 Ok(fresh) => break fresh,
-                Err(error) => error,
-            };
-            let reason: &dyn std::error::Error = &error;
-            let pause = if error.may_pass() {
-                let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-                warn!(error = reason, ends = %old.not_after, retry_in = ?pause, "the certificate was not renewed");
-                pause
-            } else {
-                error!(error = reason, ends = %old.not_after, "the certificate will not be renewed");
-                AFTER_REFUSAL
-            };
-            tokio::time::sleep(pause).await;
+                Err(error) => tokio::time::sleep(say(&error, &old, &mut pauses)).await,
+            }
         };
         info!(until = %fresh.not_after, "the certificate was renewed");
         credentials.send_replace(Arc::new(fresh));
+    }
+}
+
+/// Says why the certificate was not renewed, and gives the time until the next attempt.
+fn say(
+    error: &IdentityError,
+    old: &Credentials,
+    pauses: &mut impl Iterator<Item = Duration>,
+) -> Duration {
+    let reason: &dyn std::error::Error = error;
+    if error.may_pass() {
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+        warn!(error = reason, ends = %old.not_after, retry_in = ?pause, "the certificate was not renewed");
+        pause
+    } else {
+        error!(error = reason, ends = %old.not_after, "the certificate will not be renewed");
+        AFTER_REFUSAL
     }
 }
 

@@ -1,1 +1,276 @@
-//! Brings the host to what is desired: observe, plan, one step, observe again.
+//! Brings the host to what is desired: observe, plan, one step, observe again. Events only wake it.
+//!
+//! What is desired comes from a `watch` that holds the last accepted state, so losing the coordinator changes nothing
+//! here. One image at a time is delivered beside the loop; everything else is done in it, one step after another.
+
+mod act;
+mod admission;
+mod compatibility;
+mod holds;
+mod in_flight;
+mod observe;
+mod report;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tfleet_compat::Catalog;
+use tfleet_proto::model::desired::DesiredState;
+use tfleet_proto::model::failure::Failure;
+use tfleet_proto::model::inventory::Inventory;
+use tfleet_proto::model::status::HostStatus;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::transport::Channel;
+use tracing::{error, info, warn};
+
+use crate::artifact::Delivery;
+use crate::engine::Engine;
+use crate::ledger::Deeds;
+use crate::policy::Policy;
+use crate::steps::{self, Plan, Subject};
+
+use holds::Holds;
+use in_flight::InFlight;
+use observe::Observation;
+
+/// The host is looked at this often although nothing happened: an event may have been missed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// While an image is on its way its progress is told this often.
+const TELL_PROGRESS: Duration = Duration::from_millis(300);
+/// Events come in swarms; the host is looked at after the swarm.
+const SWARM: Duration = Duration::from_millis(100);
+/// An engine that does not answer is asked again after this.
+const ASK_ENGINE_AGAIN: Duration = Duration::from_secs(3);
+
+/// What does the work.
+pub struct Reconciler {
+    engine: Engine,
+    delivery: Delivery,
+    policy: Arc<Policy>,
+    catalog: &'static Catalog,
+    /// The label that tells this fleet's containers from another's.
+    fleet: String,
+    deeds: Deeds,
+    holds: Holds,
+    in_flight: InFlight,
+    /// The desired state for which the remains of earlier deliveries were removed.
+    tidied: Option<(u64, u64)>,
+    ends: Ends,
+}
+
+/// What the reconciler works with.
+pub struct Means {
+    pub engine: Engine,
+    pub delivery: Delivery,
+    pub policy: Arc<Policy>,
+    pub fleet: String,
+    pub deeds: Deeds,
+}
+
+/// The ends of the channels to the agent's other parts.
+pub struct Ends {
+    /// `None` until the first desired state was accepted: nothing is touched before that.
+    pub desired: watch::Receiver<Option<Arc<DesiredState>>>,
+    pub inventory: watch::Receiver<Option<Arc<Inventory>>>,
+    /// Where images come from; `None` while there is no session.
+    pub channel: watch::Receiver<Option<Channel>>,
+    pub status: watch::Sender<Arc<HostStatus>>,
+}
+
+impl Reconciler {
+    pub fn new(means: Means, ends: Ends) -> Self {
+        let Means {
+            engine,
+            delivery,
+            policy,
+            fleet,
+            deeds,
+        } = means;
+        Self {
+            engine,
+            delivery,
+            policy,
+            catalog: Catalog::builtin(),
+            fleet,
+            deeds,
+            holds: Holds::default(),
+            in_flight: InFlight::default(),
+            tidied: None,
+            ends,
+        }
+    }
+
+    /// Works until it is dropped.
+    pub async fn run(mut self) -> Infallible {
+        let mut events = Box::pin(self.engine.events());
+        let mut engine_answers = true;
+        loop {
+            let again_at = match self.round(&mut engine_answers).await {
+                Round::Again => continue,
+                Round::Rest { until } => until,
+            };
+            tokio::select! {
+                // Each of these only says that something changed; what, is seen in the next round.
+                Ok(()) = self.ends.desired.changed() => self.holds.clear(),
+                Ok(()) = self.ends.inventory.changed() => {}
+                Ok(()) = self.ends.channel.changed() => self.holds.release(act::NO_SESSION),
+                Some(_) = events.next() => sleep(SWARM).await,
+                () = self.in_flight.finished() => {}
+                () = sleep_until(again_at) => {}
+            }
+        }
+    }
+
+    async fn round(&mut self, engine_answers: &mut bool) -> Round {
+        let desired = self.ends.desired.borrow_and_update().clone();
+        self.settle_delivery(desired.as_deref()).await;
+        self.drop_remains(desired.as_deref()).await;
+        let observation = match observe::observe(
+            &self.engine,
+            &self.fleet,
+            &self.deeds,
+            self.in_flight.artifact(),
+        )
+        .await
+        {
+            Ok(observation) => observation,
+            Err(error) => {
+                let reason: &dyn std::error::Error = &error;
+                if std::mem::replace(engine_answers, false) {
+                    error!(
+                        error = reason,
+                        "the engine does not answer; asking again until it does"
+                    );
+                }
+                self.publish_fault(error.failure());
+                return Round::Rest {
+                    until: Instant::now() + ASK_ENGINE_AGAIN,
+                };
+            }
+        };
+        if !std::mem::replace(engine_answers, true) {
+            info!("the engine answers again");
+            self.holds.clear();
+        }
+        let Some(desired) = desired else {
+            return Round::Rest {
+                until: Instant::now() + LOOK_AGAIN,
+            };
+        };
+        self.refuse_early(&desired, &observation).await;
+        let plan = steps::next(
+            &desired,
+            &observation.scene,
+            &self.holds.held(Instant::now()),
+        );
+        self.publish(&desired, &observation, &plan);
+        let Some(step) = plan.step else {
+            return self.rest();
+        };
+        let subject = step.subject();
+        match self.carry_out(step).await {
+            Ok(()) => self.holds.done(&subject),
+            Err(failure) => {
+                self.hold_back(subject, failure);
+            }
+        }
+        Round::Again
+    }
+
+    /// Tried again later. The log has a failure once, however often it is tried again.
+    fn hold_back(&mut self, subject: Subject, failure: Failure) {
+        if self
+            .holds
+            .note(subject.clone(), failure.clone(), Instant::now())
+        {
+            warn!(%subject, %failure, "cannot be as desired now");
+        }
+    }
+
+    /// What a finished delivery brought is noted; one that nobody wants any more is called off.
+    async fn settle_delivery(&mut self, desired: Option<&DesiredState>) {
+        if let Some(desired) = desired
+            && let Some(artifact) = self.in_flight.artifact()
+            && desired
+                .images
+                .iter()
+                .all(|image| image.artifact != artifact)
+        {
+            self.in_flight.call_off();
+        }
+        if let Some(outcome) = self.in_flight.take_outcome() {
+            self.note_outcome(outcome).await;
+        }
+    }
+
+    /// Chunks of images that nobody wants any more are removed, once for each desired state.
+    async fn drop_remains(&mut self, desired: Option<&DesiredState>) {
+        let Some(desired) = desired else { return };
+        let generation = (desired.incarnation, desired.generation);
+        if self.tidied == Some(generation) || self.in_flight.artifact().is_some() {
+            return;
+        }
+        self.tidied = Some(generation);
+        let wanted = desired.images.iter().map(|image| image.artifact).collect();
+        if let Err(error) = self.delivery.keep_only(wanted).await {
+            let reason: &dyn std::error::Error = &error;
+            warn!(
+                error = reason,
+                "what remains of earlier deliveries cannot be removed"
+            );
+        }
+    }
+
+    fn rest(&self) -> Round {
+        let now = Instant::now();
+        let pause = if self.in_flight.artifact().is_some() {
+            TELL_PROGRESS
+        } else {
+            LOOK_AGAIN
+        };
+        let until = self
+            .holds
+            .next_release(now)
+            .map_or(now + pause, |release| release.min(now + pause));
+        Round::Rest { until }
+    }
+
+    fn publish(&self, desired: &DesiredState, observation: &Observation, plan: &Plan) {
+        let status = report::report(&report::Sight {
+            desired,
+            observation,
+            deeds: &self.deeds,
+            holds: &self.holds,
+            blocked: &plan.blocked,
+            delivery: self.in_flight.sight(),
+        });
+        self.send(status);
+    }
+
+    /// What was last seen stays told; that it cannot be looked at now is told beside it.
+    fn publish_fault(&self, fault: Failure) {
+        let mut status = (**self.ends.status.borrow()).clone();
+        status.fault = Some(fault);
+        self.send(status);
+    }
+
+    fn send(&self, status: HostStatus) {
+        self.ends.status.send_if_modified(|last| {
+            let is_news = **last != status;
+            if is_news {
+                *last = Arc::new(status);
+            }
+            is_news
+        });
+    }
+}
+
+enum Round {
+    /// Something was done: look again.
+    Again,
+    /// Nothing to do before this.
+    Rest { until: Instant },
+}

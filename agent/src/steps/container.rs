@@ -15,7 +15,9 @@ pub(super) fn need(wanted: &DesiredContainer, scene: &Scene) -> Need {
     let has_image = scene.has_image(&spec.artifact);
     match holding {
         Holding::Foreign => Need::Blocked(name_taken(&spec.name)),
-        Holding::Nothing | Holding::Gone if has_image => Need::Step(Step::Create(spec.clone())),
+        Holding::Nothing | Holding::Gone if has_image => {
+            Need::Step(Step::Create(Box::new(spec.clone())))
+        }
         Holding::Nothing | Holding::Gone => Need::Patience,
         Holding::Ours(deed, found) if deed.id.is_none() => adopt(&spec.name, found),
         Holding::Ours(

@@ -51,5 +51,8 @@ pub(super) fn need_of_unwanted(artifact: &Digest, image: &SceneImage, scene: &Sc
         Some(tags) if tags.is_empty() => vec![image.engine_id.clone()],
         Some(tags) => tags.intersection(&image.given).cloned().collect(),
     };
-    Need::Step(Step::ForgetImage { artifact: *artifact, names })
+    Need::Step(Step::ForgetImage {
+        artifact: *artifact,
+        names,
+    })
 }

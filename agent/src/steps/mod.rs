@@ -36,8 +36,11 @@ pub enum Step {
         references: Vec<String>,
     },
     /// Remove what nobody wants, by the references that we gave it, or by its identifier if it has none at all.
-    ForgetImage { artifact: Digest, names: Vec<String> },
-    Create(ContainerSpec),
+    ForgetImage {
+        artifact: Digest,
+        names: Vec<String>,
+    },
+    Create(Box<ContainerSpec>),
     /// The container of an intention is there: note its identifier.
     Adopt {
         name: String,
@@ -165,8 +168,8 @@ impl Step {
             Self::Deliver(DesiredImage { artifact, .. })
             | Self::Tag { artifact, .. }
             | Self::ForgetImage { artifact, .. } => Subject::Image(*artifact),
-            Self::Create(ContainerSpec { name, .. })
-            | Self::Adopt { name, .. }
+            Self::Create(spec) => Subject::Container(spec.name.clone()),
+            Self::Adopt { name, .. }
             | Self::Start { name, .. }
             | Self::Restart { name, .. }
             | Self::NoteStarted { name, .. }

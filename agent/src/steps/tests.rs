@@ -469,7 +469,7 @@ fn a_death_around_a_start_neither_loses_nor_repeats_it() {
     let mut world = World::default();
     let state = one_container();
     world.carry_out(&Step::Deliver(state.images[0].clone()));
-    world.carry_out(&Step::Create(state.containers[0].spec.clone()));
+    world.carry_out(&Step::Create(Box::new(state.containers[0].spec.clone())));
     world.deed("train").starting = Some(PastStart {
         restart_serial: 0,
         before: None,

@@ -1,0 +1,342 @@
+//! Carrying out one step. Intentions go to the ledger before the act, outcomes after it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tfleet_proto::model::desired::{ContainerSpec, DesiredImage, HostNamespace};
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::failure::Failure;
+use tracing::{info, warn};
+
+use super::Reconciler;
+use super::in_flight::Outcome;
+use crate::engine::{CreatedContainer, EngineError};
+use crate::ledger::{ContainerDeed, ImageDeed, LedgerError, Starting};
+use crate::policy::Made;
+use crate::steps::{Step, Subject};
+
+/// The code of a failure that a new session cures.
+pub(super) const NO_SESSION: &str = "coordinator-unreachable";
+
+impl Reconciler {
+    pub(super) async fn carry_out(&mut self, step: Step) -> Result<(), Failure> {
+        match step {
+            Step::Deliver(image) => self.begin_delivery(image),
+            Step::Tag {
+                artifact,
+                engine_id,
+                references,
+            } => self.tag(artifact, &engine_id, references).await,
+            Step::ForgetImage { artifact, names } => self.forget_image(artifact, &names).await,
+            Step::Create(spec) => self.create(&spec).await,
+            Step::Adopt { name, id } => {
+                warn!(
+                    container = name,
+                    id, "found the container that an earlier life of this agent had just made"
+                );
+                self.deeds
+                    .amend_container(&name, |deed| deed.id = Some(id))
+                    .await
+                    .map_err(not_written)
+            }
+            Step::Start {
+                name,
+                id,
+                restart_serial,
+                before,
+            } => {
+                self.start(
+                    &name,
+                    &id,
+                    Starting {
+                        restart_serial,
+                        before,
+                    },
+                    StartHow::First,
+                )
+                .await
+            }
+            Step::Restart {
+                name,
+                id,
+                restart_serial,
+                before,
+            } => {
+                self.start(
+                    &name,
+                    &id,
+                    Starting {
+                        restart_serial,
+                        before,
+                    },
+                    StartHow::Again,
+                )
+                .await
+            }
+            Step::NoteStarted {
+                name,
+                restart_serial,
+            } => self.note_started(&name, restart_serial).await,
+            Step::Stop { name, id } => self.stop(&name, &id).await,
+            Step::NoteStopped { name } => self.note_stopped(&name).await,
+            Step::Remove { name, id } => {
+                self.engine.remove(&id).await.map_err(refused)?;
+                info!(container = name, "removed");
+                self.deeds
+                    .forget_container(&name)
+                    .await
+                    .map_err(not_written)
+            }
+            Step::ForgetContainer { name } => self
+                .deeds
+                .forget_container(&name)
+                .await
+                .map_err(not_written),
+        }
+    }
+
+    fn begin_delivery(&mut self, image: DesiredImage) -> Result<(), Failure> {
+        let channel = self.ends.channel.borrow().clone().ok_or_else(|| {
+            Failure::new(
+                NO_SESSION,
+                "the image cannot be fetched while there is no session with the coordinator",
+            )
+        })?;
+        info!(release = %image.release, variant = %image.variant, artifact = %image.artifact.short(), "fetching an image");
+        self.in_flight.begin(self.delivery.clone(), channel, image);
+        Ok(())
+    }
+
+    /// Notes how a delivery ended.
+    pub(super) async fn note_outcome(&mut self, outcome: Outcome) {
+        let Outcome {
+            image,
+            progress,
+            result,
+        } = outcome;
+        let subject = Subject::Image(image.artifact);
+        let noted = match result {
+            Ok(delivered) => {
+                info!(release = %image.release, variant = %image.variant, wire_bytes = progress.wire_bytes, "an image is here");
+                let deed = ImageDeed {
+                    engine_id: delivered.image_id,
+                    tags: image.tags,
+                    content_bytes: progress.content_bytes,
+                    present_bytes: progress.present_bytes,
+                    fetched_bytes: progress.fetched_bytes,
+                    wire_bytes: progress.wire_bytes,
+                    finished_at: Timestamp::now(),
+                };
+                self.deeds
+                    .note_image(image.artifact, deed)
+                    .await
+                    .map_err(|error| Some(not_written(error)))
+            }
+            Err(failure) => Err(failure),
+        };
+        match noted {
+            Ok(()) => self.holds.done(&subject),
+            Err(Some(failure)) => self.hold_back(subject, failure),
+            Err(None) => info!(artifact = %image.artifact.short(), "a delivery was called off"),
+        }
+    }
+
+    /// That we give a tag is noted before it is given: one that we gave and do not know of would stay for ever.
+    async fn tag(
+        &mut self,
+        artifact: Digest,
+        engine_id: &str,
+        references: Vec<String>,
+    ) -> Result<(), Failure> {
+        if let Some(mut deed) = self.deeds.images().get(&artifact).cloned() {
+            deed.tags.extend(
+                references
+                    .iter()
+                    .filter(|tag| !deed.tags.contains(tag))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
+            self.deeds
+                .note_image(artifact, deed)
+                .await
+                .map_err(not_written)?;
+        }
+        for reference in references {
+            self.engine
+                .tag(engine_id, &reference)
+                .await
+                .map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    async fn forget_image(&mut self, artifact: Digest, names: &[String]) -> Result<(), Failure> {
+        for name in names {
+            self.engine.remove_image(name).await.map_err(refused)?;
+        }
+        info!(artifact = %artifact.short(), "an image that nobody wants was removed");
+        self.deeds
+            .forget_image(&artifact)
+            .await
+            .map_err(not_written)
+    }
+
+    async fn create(&mut self, spec: &ContainerSpec) -> Result<(), Failure> {
+        let admitted = self.admit(spec).await?;
+        let image = self.deeds.images().get(&spec.artifact);
+        let image_id = image.map(|image| image.engine_id.clone()).ok_or_else(|| {
+            Failure::new(
+                "image-missing",
+                format!("the image of {} is not on this host", spec.release),
+            )
+        })?;
+        let deed = ContainerDeed {
+            spec: spec.digest(),
+            id: None,
+            artifact: spec.artifact,
+            stop_grace_seconds: spec.stop_grace_seconds,
+            gpu_mode: admitted.gpu_mode,
+            started: false,
+            starting: None,
+            restart_serial: 0,
+        };
+        self.deeds
+            .note_container(&spec.name, deed)
+            .await
+            .map_err(not_written)?;
+        // After a failure the intention stays: the engine may have made the container and the answer been lost.
+        let id = self
+            .engine
+            .create(
+                &admitted.spec,
+                &image_id,
+                admitted.gpu_mode,
+                self.labels(spec),
+            )
+            .await
+            .map_err(refused)?;
+        info!(container = spec.name, release = %spec.release, variant = %spec.variant, id, "created");
+        self.deeds
+            .amend_container(&spec.name, |deed| deed.id = Some(id))
+            .await
+            .map_err(not_written)
+    }
+
+    async fn start(
+        &mut self,
+        name: &str,
+        id: &str,
+        starting: Starting,
+        how: StartHow,
+    ) -> Result<(), Failure> {
+        self.vet(id).await?;
+        self.deeds
+            .amend_container(name, |deed| deed.starting = Some(starting))
+            .await
+            .map_err(not_written)?;
+        let started = match how {
+            StartHow::First => self.engine.start(id).await,
+            StartHow::Again => self.engine.restart(id, self.grace(name)).await,
+        };
+        if let Err(error) = started {
+            // The engine said no, so this start is not under way any more, whatever times it shows.
+            self.deeds
+                .amend_container(name, |deed| deed.starting = None)
+                .await
+                .map_err(not_written)?;
+            return Err(refused(error));
+        }
+        info!(container = name, "started");
+        self.note_started(name, starting.restart_serial).await
+    }
+
+    /// What the engine made is looked at before it runs: an engine's defaults, or another client, may have given it more
+    /// than was asked.
+    async fn vet(&self, id: &str) -> Result<(), Failure> {
+        let made = made(self.engine.inspect_created(id).await.map_err(refused)?);
+        let policy = std::sync::Arc::clone(&self.policy);
+        let checked = tokio::task::spawn_blocking(move || policy.check_made(&made)).await;
+        checked
+            .map_err(|_| Failure::new("stopping", "the agent is stopping"))?
+            .map_err(|refusal| refusal.failure())
+    }
+
+    async fn stop(&mut self, name: &str, id: &str) -> Result<(), Failure> {
+        self.engine
+            .stop(id, self.grace(name))
+            .await
+            .map_err(refused)?;
+        info!(container = name, "stopped");
+        self.note_stopped(name).await
+    }
+
+    async fn note_started(&mut self, name: &str, restart_serial: u64) -> Result<(), Failure> {
+        let noted = self.deeds.amend_container(name, |deed| {
+            deed.started = true;
+            deed.starting = None;
+            deed.restart_serial = restart_serial;
+        });
+        noted.await.map_err(not_written)
+    }
+
+    async fn note_stopped(&mut self, name: &str) -> Result<(), Failure> {
+        let noted = self.deeds.amend_container(name, |deed| {
+            deed.started = false;
+            deed.starting = None;
+        });
+        noted.await.map_err(not_written)
+    }
+
+    /// Seconds between the stop signal and the kill; zero: the engine's default.
+    fn grace(&self, name: &str) -> u32 {
+        self.deeds
+            .containers()
+            .get(name)
+            .map_or(0, |deed| deed.stop_grace_seconds)
+    }
+
+    fn labels(&self, spec: &ContainerSpec) -> BTreeMap<String, String> {
+        [
+            ("io.tfleet.fleet", self.fleet.clone()),
+            ("io.tfleet.container", spec.name.clone()),
+            ("io.tfleet.spec", spec.digest().to_string()),
+            ("io.tfleet.release", spec.release.to_string()),
+            ("io.tfleet.variant", spec.variant.to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum StartHow {
+    First,
+    Again,
+}
+
+fn made(created: CreatedContainer) -> Made {
+    Made {
+        privileged: created.privileged,
+        host_namespaces: created
+            .host_namespaces
+            .into_iter()
+            .collect::<Vec<HostNamespace>>(),
+        capabilities: created.capabilities,
+        bind_sources: created.bind_sources,
+        host_ports: created.host_ports,
+    }
+}
+
+fn refused(error: EngineError) -> Failure {
+    error.failure()
+}
+
+fn not_written(error: LedgerError) -> Failure {
+    let reason: &dyn std::error::Error = &error;
+    tracing::error!(error = reason, "the ledger cannot be written");
+    Failure::new(
+        "ledger-not-written",
+        "the agent cannot write its ledger, so it does nothing that it could not remember",
+    )
+    .with_remedy("free space in the agent's data folder, or see its log")
+}

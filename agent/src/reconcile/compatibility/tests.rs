@@ -1,0 +1,131 @@
+use jiff::Timestamp;
+use tfleet_proto::model::desired::RestartPolicy;
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::inventory::{Driver, Engine, Machine};
+
+use super::*;
+
+fn host(driver: Option<&str>, gpu: Option<&str>) -> Inventory {
+    Inventory {
+        observed_at: Timestamp::UNIX_EPOCH,
+        machine: Machine {
+            architecture: "x86_64".to_owned(),
+            distribution: None,
+            kernel_release: None,
+            cpu_model: None,
+            cpu_count: 1,
+            cpu_flags: vec!["avx".to_owned()],
+            memory_bytes: 0,
+        },
+        driver: driver.map(|version| Driver {
+            version: version.to_owned(),
+            kernel_module_version: Some(version.to_owned()),
+            cuda_version: None,
+            fault: None,
+        }),
+        gpus: gpu
+            .map(|name| inventory::Gpu {
+                uuid: "GPU-1".to_owned(),
+                index: 0,
+                name: name.to_owned(),
+                compute_capability: None,
+                memory_bytes: None,
+                memory_used_bytes: None,
+                mig_enabled: None,
+                ecc_enabled: None,
+                temperature_celsius: None,
+                utilisation_percent: None,
+                processes: Vec::new(),
+                pci_bus_id: None,
+                fault: None,
+            })
+            .into_iter()
+            .collect(),
+        engine: Engine {
+            endpoint: "unix:///run/docker.sock".to_owned(),
+            version: Some("20.10.24".to_owned()),
+            api_version: None,
+            storage_driver: None,
+            image_store: None,
+            runtimes: Vec::new(),
+            data_root: None,
+            data_root_free_bytes: 0,
+            fault: None,
+        },
+        gpu_modes: vec![inventory::GpuMode::Runtime],
+        images: Vec::new(),
+        labels: [].into(),
+        warnings: Vec::new(),
+        sources: Vec::new(),
+    }
+}
+
+fn spec(variant: &str, gpus: GpuRequest) -> ContainerSpec {
+    ContainerSpec {
+        name: "train".to_owned(),
+        artifact: Digest::of(b"artifact"),
+        release: "train:v7".parse().unwrap(),
+        variant: variant.parse().unwrap(),
+        command: Vec::new(),
+        environment: [].into(),
+        ports: Vec::new(),
+        binds: Vec::new(),
+        gpus,
+        user: None,
+        working_directory: None,
+        shm_bytes: 0,
+        restart_policy: RestartPolicy::No,
+        privileged: false,
+        host_namespaces: Vec::new(),
+        capabilities: Vec::new(),
+        tty: false,
+        stop_grace_seconds: 0,
+    }
+}
+
+fn verdict(host: &Inventory, variant: &str, gpus: GpuRequest) -> Result<(), Failure> {
+    check(Catalog::builtin(), host, &spec(variant, gpus))
+}
+
+#[test]
+fn what_the_plan_gave_this_host_is_accepted() {
+    let t4 = host(Some("470.256.02"), Some("Tesla T4"));
+    assert_eq!(verdict(&t4, "tf2.14.1-cuda11.8", GpuRequest::All), Ok(()));
+    let a100 = host(Some("535.183.01"), Some("NVIDIA A100-SXM4-40GB"));
+    assert_eq!(verdict(&a100, "tf2.15.1-cuda12.2", GpuRequest::All), Ok(()));
+    assert_eq!(
+        verdict(&host(None, None), "tf2.15.1-cpu", GpuRequest::None),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_driver_that_became_too_old_for_the_image_is_told_before_the_engine_is_asked() {
+    let failure = verdict(
+        &host(Some("470.256.02"), Some("Tesla T4")),
+        "tf2.15.1-cuda12.2",
+        GpuRequest::All,
+    )
+    .unwrap_err();
+    assert_eq!(failure.code, "incompatible");
+    assert_eq!(failure.rule.as_deref(), Some("driver-runs-cuda"));
+    assert!(failure.message.contains("tf2.15.1-cuda12.2"), "{failure}");
+    assert!(failure.remedy.is_some());
+}
+
+#[test]
+fn without_gpus_the_driver_does_not_matter() {
+    assert_eq!(
+        verdict(&host(None, None), "tf2.15.1-cuda12.2", GpuRequest::None),
+        Ok(())
+    );
+}
+
+#[test]
+fn an_image_that_others_built_is_let_pass() {
+    assert_eq!(verdict(&host(None, None), "image", GpuRequest::All), Ok(()));
+    assert_eq!(
+        verdict(&host(None, None), "tf9.9.9-cuda99.9", GpuRequest::All),
+        Ok(())
+    );
+}
