@@ -130,3 +130,6 @@ pub fn read_lines(path: &Path, offset: u64) -> Result<(Vec<LogLine>, u64), Build
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

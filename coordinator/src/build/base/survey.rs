@@ -92,3 +92,6 @@ fn installed(status: &str) -> Packages {
         .filter_map(|paragraph| Some((field(paragraph, "Package")?, field(paragraph, "Version")?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
