@@ -34,11 +34,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Exec {
-    /// The container's name
+    /// The container's name. Without a selection: on every host that has it
     container: String,
-    /// Without a selection: every host that has the container
-    #[command(flatten)]
-    selection: Selection,
     /// Hand over standard input; one host only
     #[arg(short, long)]
     pub(super) interactive: bool,
@@ -62,6 +59,8 @@ pub(super) struct Exec {
     environment: Vec<(String, String)>,
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(super) command: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 impl Exec {

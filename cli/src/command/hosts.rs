@@ -1,6 +1,7 @@
 //! `tfleet hosts`.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -10,6 +11,7 @@ use tfleet_proto::wire;
 use tfleet_proto::wire::host_event::Event;
 
 use super::selection::{Selection, list, parse_name};
+use super::token::parse_life;
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
 use crate::view::host::{Host, HostDetails, Hosts as HostTable};
@@ -33,11 +35,11 @@ pub(super) struct Hosts {
     /// These hosts; without any selection all
     #[arg(value_name = "NAME", value_parser = parse_name)]
     names: Vec<HostName>,
-    #[command(flatten)]
-    selection: Selection,
     /// Go on, and print each host again when it changes
     #[arg(short, long)]
     watch: bool,
+    #[command(flatten)]
+    selection: Selection,
     #[command(subcommand)]
     command: Option<Subcommands>,
 }
@@ -58,6 +60,9 @@ enum Subcommands {
     Wait {
         #[arg(value_name = "NAME", required = true, value_parser = parse_name)]
         hosts: Vec<HostName>,
+        /// Wait at most this long: 90s, 10m
+        #[arg(long, value_name = "TIME", value_parser = parse_life)]
+        timeout: Option<Duration>,
     },
     /// Names and inventories as JSON, for planning without a coordinator
     Export {
@@ -97,7 +102,9 @@ impl Hosts {
                     "{host} is removed: its certificate is revoked and its streams are closed"
                 ));
             }
-            Some(Subcommands::Wait { hosts }) => wait(&mut operator, hosts, context).await?,
+            Some(Subcommands::Wait { hosts, timeout }) => {
+                return wait(&mut operator, hosts, timeout, context).await;
+            }
             Some(Subcommands::Export { selection }) => {
                 export(&list(&mut operator, selection.or_all()).await?)?;
             }
@@ -145,8 +152,9 @@ async fn watch(
 async fn wait(
     operator: &mut Operator,
     hosts: Vec<HostName>,
+    timeout: Option<Duration>,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<ExitStatus, Error> {
     let action = "wait for the hosts";
     let mut ready: BTreeMap<HostName, Option<Host>> =
         hosts.iter().map(|name| (name.clone(), None)).collect();
@@ -167,7 +175,16 @@ async fn wait(
     for name in ready.keys() {
         progress.show(name.as_str(), waiting("not connected yet"));
     }
+    let began = Instant::now();
     while ready.values().any(Option::is_none) {
+        if timeout.is_some_and(|limit| began.elapsed() >= limit) {
+            let missing = ready.iter().filter(|(_, host)| host.is_none());
+            for (name, _) in missing {
+                let text = "not there in time; on the host: journalctl -u tfleet-agent";
+                progress.finish(name.as_str(), text);
+            }
+            break;
+        }
         let event = tokio::select! {
             // Cancel-safe: a message that is half received stays in the stream's buffer.
             event = events.message() => event.map_err(Error::call(action))?.ok_or(Error::Cut { action })?,
@@ -190,9 +207,10 @@ async fn wait(
             (false, _) => progress.show(&name, waiting("not connected yet")),
         }
     }
-    context
-        .output
-        .print(&HostTable(ready.into_values().flatten().collect()))
+    let all_there = ready.values().all(Option::is_some);
+    let hosts = ready.into_values().flatten().collect();
+    context.output.print(&HostTable(hosts))?;
+    Ok(ExitStatus::all_well(all_there))
 }
 
 fn waiting(activity: &str) -> Step {

@@ -1,13 +1,16 @@
 //! `tfleet start`, `stop`, `restart` and `rm`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use tfleet_proto::wire;
 use tfleet_proto::wire::ContainerChange;
 
 use super::Context;
-use super::rollout::{asked, read_changes};
+use super::rollout::read_changes;
 use super::selection::{Selection, with_container};
-use super::settle::{Verdict, container_is_gone, container_is_stopped, container_runs, settle};
+use super::settle::{Patience, settle};
+use super::verdict::{Verdict, container_is_gone, container_is_stopped, container_runs};
 use crate::error::{Error, ExitStatus};
 use crate::view::host::Host;
 
@@ -20,15 +23,13 @@ pub(super) const REMOVE: &str = "Examples:\n  tfleet rm tf\n  tfleet rm tf jupyt
 
 #[derive(Debug, Args)]
 pub(super) struct Containers {
-    /// Names of containers
+    /// Names of containers. Without a selection: on every host that has one of them
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
-    /// Without a selection: every host that has one of these containers
+    #[command(flatten)]
+    patience: Patience,
     #[command(flatten)]
     selection: Selection,
-    /// Return once it is written down
-    #[arg(long)]
-    no_wait: bool,
 }
 
 impl Containers {
@@ -81,42 +82,53 @@ impl Containers {
     ) -> Result<ExitStatus, Error> {
         let mut operator = context.connect().await?;
         let hosts = with_container(&mut operator, self.selection, &self.names).await?;
-        let selector = wire::Selector {
-            names: hosts.iter().map(|host| host.name.to_string()).collect(),
-            ..wire::Selector::default()
-        };
-        let request = wire::ChangeContainersRequest {
-            change: change.into(),
-            containers: self.names.clone(),
-            selector: Some(selector),
-        };
-        let answer = operator
-            .change_containers(request)
-            .await
-            .map_err(Error::call(action))?;
-        let changes = read_changes(answer.into_inner())?;
-        let results = if self.no_wait {
-            asked(changes)
-        } else {
-            // A host that never had one of the containers is not waited for because of it.
-            let had = |host: &Host, name: &String| {
-                hosts
-                    .iter()
-                    .any(|before| before.name == host.name && before.has_container(name))
+        let mut changes = Vec::new();
+        for (containers, hosts) in by_containers(&hosts, &self.names) {
+            let selector = wire::Selector {
+                names: hosts,
+                ..wire::Selector::default()
             };
-            let all = |host: &Host| {
-                let verdicts = self
-                    .names
-                    .iter()
-                    .filter(|name| had(host, name))
-                    .map(|name| judge(host, name));
-                worst(verdicts)
+            let request = wire::ChangeContainersRequest {
+                change: change.into(),
+                containers,
+                selector: Some(selector),
             };
-            settle(&mut operator, changes, all).await?
+            let answer = operator
+                .change_containers(request)
+                .await
+                .map_err(Error::call(action))?;
+            changes.extend(read_changes(answer.into_inner())?);
+        }
+        // A host that never had one of the containers is not waited for because of it.
+        let had = |host: &Host, name: &str| {
+            hosts
+                .iter()
+                .any(|before| before.name == host.name && before.has_container(name))
         };
+        let all = |host: &Host| {
+            let names = self.names.iter().filter(|name| had(host, name));
+            worst(names.map(|name| judge(host, name)))
+        };
+        let results = settle(&mut operator, changes, &self.patience, all).await?;
         context.output.print(&results)?;
         Ok(ExitStatus::all_well(results.all_well()))
     }
+}
+
+/// The hosts by which of the containers they have, so that each is asked for its own. A host that was named and has none
+/// is asked for all of them, and says so itself.
+fn by_containers(hosts: &[Host], names: &[String]) -> BTreeMap<Vec<String>, Vec<String>> {
+    let mut groups: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
+    for host in hosts {
+        let had: Vec<String> = names
+            .iter()
+            .filter(|name| host.has_container(name))
+            .cloned()
+            .collect();
+        let asked = if had.is_empty() { names.to_vec() } else { had };
+        groups.entry(asked).or_default().push(host.name.to_string());
+    }
+    groups
 }
 
 /// One verdict for several containers: a failure, else what is still to do, else the last that is done.
@@ -124,7 +136,8 @@ fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     let rank = |verdict: &Verdict| match verdict {
         Verdict::Done(_) => 0,
         Verdict::Working(_) => 1,
-        Verdict::Failed(_) => 2,
+        Verdict::Retrying(_) => 2,
+        Verdict::Failed(_) => 3,
     };
     verdicts
         .max_by_key(rank)

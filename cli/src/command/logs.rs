@@ -21,11 +21,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Logs {
-    /// The container's name
+    /// The container's name. Without a selection: on every host that has it
     container: String,
-    /// Without a selection: every host that has the container
-    #[command(flatten)]
-    selection: Selection,
     /// Go on while the container prints
     #[arg(short, long)]
     follow: bool,
@@ -35,6 +32,8 @@ pub(super) struct Logs {
     /// Put the time before each line
     #[arg(short, long)]
     timestamps: bool,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 impl Logs {

@@ -21,6 +21,7 @@ mod selection;
 mod settle;
 mod terminal;
 mod token;
+mod verdict;
 
 #[cfg(test)]
 mod tests;

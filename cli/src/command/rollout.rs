@@ -1,22 +1,25 @@
 //! `tfleet rollout`.
 
 use clap::Subcommand;
-use tfleet_proto::model::name::{ReleaseQuery, ReleaseRef};
+use tfleet_proto::convert::Refusal;
+use tfleet_proto::model::name::{NameError, ReleaseQuery, ReleaseRef};
 use tfleet_proto::wire;
 
 use super::release::{get, parse_release};
 use super::selection::{Selection, list};
-use super::settle::{image_is_present, settle};
+use super::settle::{Patience, settle};
+use super::verdict::image_is_present;
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
-use crate::view::change::{HostChange, HostResult, HostResults, Outcome};
+use crate::view::change::{HostChange, Outcome};
+use crate::view::host::Host;
 
 const EXAMPLES: &str = "\
 Examples:
   tfleet rollout start train --all
   tfleet rollout start train:v2 --where 'label.rack = 7'
   tfleet rollout start train --all --no-wait
-  tfleet rollout watch train";
+  tfleet rollout watch train --timeout 30m";
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
@@ -26,15 +29,16 @@ pub(super) enum Rollout {
         #[arg(value_parser = parse_release)]
         release: ReleaseQuery,
         #[command(flatten)]
+        patience: Patience,
+        #[command(flatten)]
         selection: Selection,
-        /// Return once it is written down
-        #[arg(long)]
-        no_wait: bool,
     },
     /// Watch until every host that shall have the release has it, or has failed
     Watch {
         #[arg(value_parser = parse_release)]
         release: ReleaseQuery,
+        #[command(flatten)]
+        patience: Patience,
         #[command(flatten)]
         selection: Selection,
     },
@@ -42,61 +46,52 @@ pub(super) enum Rollout {
 
 impl Rollout {
     pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
-        let mut operator = context.connect().await?;
-        let (release, changes, wait) = match self {
+        let (release, changes, patience, mut operator) = match self {
             Self::Start {
                 release,
+                patience,
                 selection,
-                no_wait,
             } => {
                 let selector = selection.required()?;
+                let mut operator = context.connect().await?;
                 let release = newest(&mut operator, release).await?;
                 let request = wire::RolloutRequest {
                     release: release.to_string(),
                     selector: Some(selector),
                 };
-                let answer = operator
-                    .rollout(request)
-                    .await
-                    .map_err(Error::call("start the rollout"))?;
-                (release, read_changes(answer.into_inner())?, !no_wait)
+                let answer = operator.rollout(request).await;
+                let answer = answer
+                    .map_err(Error::call("start the rollout"))?
+                    .into_inner();
+                (release, read_changes(answer)?, patience, operator)
             }
-            Self::Watch { release, selection } => {
+            Self::Watch {
+                release,
+                patience,
+                selection,
+            } => {
+                let mut operator = context.connect().await?;
                 let release = newest(&mut operator, release).await?;
                 let changes = desired(&mut operator, &release, selection).await?;
-                (release, changes, true)
+                (release, changes, patience, operator)
             }
         };
-        let results = if wait {
-            settle(&mut operator, changes, |host| {
-                image_is_present(host, &release)
-            })
-            .await?
-        } else {
-            asked(changes)
-        };
+        let present = |host: &Host| image_is_present(host, &release);
+        let results = settle(&mut operator, changes, &patience, present).await?;
         context.output.print(&results)?;
         Ok(ExitStatus::all_well(results.all_well()))
     }
 }
 
 /// Which revision `train` means now, so that a newer one that appears meanwhile confuses nothing.
-pub(super) async fn newest(
-    operator: &mut Operator,
-    release: ReleaseQuery,
-) -> Result<ReleaseRef, Error> {
+async fn newest(operator: &mut Operator, release: ReleaseQuery) -> Result<ReleaseRef, Error> {
     match release {
         ReleaseQuery::Exact(release) => Ok(release),
         query @ ReleaseQuery::Newest(_) => {
             let release = get(operator, &query).await?.release;
-            release
-                .parse()
-                .map_err(|error: tfleet_proto::model::name::NameError| {
-                    Error::Answer(tfleet_proto::convert::Refusal::new(
-                        "release",
-                        error.to_string(),
-                    ))
-                })
+            release.parse().map_err(|error: NameError| {
+                Error::Answer(Refusal::new("release", error.to_string()))
+            })
         }
     }
 }
@@ -109,16 +104,6 @@ pub(super) fn read_changes(answer: wire::ChangeResponse) -> Result<Vec<HostChang
         .collect()
 }
 
-/// For `--no-wait`.
-pub(super) fn asked(changes: Vec<HostChange>) -> HostResults {
-    let result = |change: HostChange| HostResult {
-        outcome: change.settled.unwrap_or(Outcome::Asked),
-        host: change.host,
-        variant: change.variant,
-    };
-    HostResults(changes.into_iter().map(result).collect())
-}
-
 /// The hosts that shall have the release, as if each had just been changed.
 async fn desired(
     operator: &mut Operator,
@@ -126,7 +111,7 @@ async fn desired(
     selection: Selection,
 ) -> Result<Vec<HostChange>, Error> {
     let hosts = list(operator, selection.or_all()).await?;
-    let change = |host: &crate::view::host::Host| {
+    let change = |host: &Host| {
         let desired = host.desired.as_ref()?;
         let image = desired
             .images

@@ -9,22 +9,25 @@ use tfleet_proto::wire;
 
 use super::container_options::{bind, environment, gpus, port, restart_policy, size};
 use super::exec::attach;
-use super::release::parse_release;
-use super::rollout::{asked, newest, read_changes};
-use super::selection::Selection;
-use super::settle::{container_runs, settle};
+use super::release::{get, parse_release};
+use super::rollout::read_changes;
+use super::selection::{Selection, list_some};
+use super::settle::{Patience, settle};
+use super::verdict::container_runs;
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
-use crate::view::change::HostResults;
+use crate::view::change::HostChange;
+use crate::view::host::Host;
+use crate::view::release::Release;
 
 const EXAMPLES: &str = "\
 Without a command the container waits until it is stopped; use `tfleet exec` in it.
 
 Examples:
   tfleet run train --name tf --all
-  tfleet run train:v2 --name jupyter --host t4 -p 8888:8888 -v /data:/data:ro -- jupyter lab --ip 0.0.0.0
+  tfleet run train:v2 --name lab --host t4 -p 8888:8888 -v /data:/data:ro -- jupyter lab
   tfleet run train --name try --host t4 --gpus none --shm-size 1g --restart no -it
-  tfleet run train --name job --where 'gpu.memory >= 16GiB' -e EPOCHS=3 -u 1000:1000 -- python /data/train.py";
+  tfleet run train --name job --where 'gpu.memory >= 16GiB' -u 1000:1000 -- python /job.py";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -34,21 +37,14 @@ pub(super) struct Run {
     /// The container's name on every host
     #[arg(long)]
     name: String,
-    #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    container: Container,
     /// Replace a container of the same name that is specified differently
     #[arg(long)]
     replace: bool,
     /// Return once it runs. This is how it is without -i and -t too
     #[arg(short, long, conflicts_with_all = ["interactive", "tty"])]
     detach: bool,
-    /// Return once it is written down
-    #[arg(long, conflicts_with_all = ["interactive", "tty"])]
-    no_wait: bool,
     /// With -t: once it runs, open a shell in it, on exactly one host. A given command runs there instead of the shell
-    #[arg(short, long, requires = "tty")]
+    #[arg(short, long, requires = "tty", conflicts_with = "no_wait")]
     interactive: bool,
     /// See -i
     #[arg(short, long, requires = "interactive")]
@@ -56,6 +52,12 @@ pub(super) struct Run {
     /// What runs in the container
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
+    #[command(flatten)]
+    patience: Patience,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    container: Container,
 }
 
 #[derive(Debug, Args)]
@@ -94,9 +96,10 @@ struct Container {
     /// no, always, unless-stopped or on-failure[:RETRIES]
     #[arg(long, value_name = "POLICY", default_value = "unless-stopped", value_parser = restart_policy)]
     restart: RestartPolicy,
-    /// all, none, or UUIDs with commas between them. On a host without GPUs `all` means none
-    #[arg(long, value_name = "GPUS", default_value = "all", value_parser = gpus)]
-    gpus: GpuRequest,
+    /// all, none, or UUIDs with commas between them. Without it: all where the release's image for the host uses a GPU,
+    /// none elsewhere
+    #[arg(long, value_name = "GPUS", value_parser = gpus)]
+    gpus: Option<GpuRequest>,
     /// Make it root on the host; the host's policy must allow it
     #[arg(long)]
     privileged: bool,
@@ -117,8 +120,8 @@ struct Container {
 }
 
 impl Run {
-    pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
-        let selector = self.selection.required()?;
+    pub(super) async fn run(mut self, context: &Context) -> Result<ExitStatus, Error> {
+        let selector = self.selection.clone().required()?;
         let attached = self.interactive && self.tty;
         if attached && !std::io::stdin().is_terminal() {
             return Err(Error::Usage(
@@ -126,52 +129,87 @@ impl Run {
             ));
         }
         let mut operator = context.connect().await?;
-        let release = newest(&mut operator, self.release).await?;
-        if attached {
-            let hosts = super::selection::list(&mut operator, selector.clone()).await?;
-            if hosts.len() != 1 {
-                let what = format!(
-                    "-it is for exactly one host; the selection takes {}",
-                    hosts.len()
-                );
-                return Err(Error::Usage(what));
-            }
+        let release = get(&mut operator, &self.release).await?;
+        let hosts = list_some(&mut operator, selector).await?;
+        if attached && hosts.len() != 1 {
+            let what = format!(
+                "-it is for exactly one host; the selection takes {}",
+                hosts.len()
+            );
+            return Err(Error::Usage(what));
         }
-        let (own_command, attached_command) = if attached {
-            (Vec::new(), self.command)
+        // With a terminal the container itself waits, and the command runs in it through `exec`.
+        let typed = if attached {
+            std::mem::take(&mut self.command)
         } else {
-            (self.command, Vec::new())
+            Vec::new()
         };
-        let request = wire::RunContainerRequest {
-            template: Some(self.container.into_template(self.name.clone(), own_command)),
-            release: release.to_string(),
-            selector: Some(selector),
-            replace: self.replace,
-        };
-        let answer = operator
-            .run_container(request)
-            .await
-            .map_err(Error::call("run the container"))?;
-        let changes = read_changes(answer.into_inner())?;
-        if self.no_wait {
-            return finish(context, &asked(changes));
-        }
-        let results = settle(&mut operator, changes, |host| {
-            container_runs(host, &self.name)
-        })
-        .await?;
+        let changes = self.ask(&mut operator, &release, &hosts).await?;
+        let runs = |host: &Host| container_runs(host, &self.name);
+        let results = settle(&mut operator, changes, &self.patience, runs).await?;
         match results.0.as_slice() {
             [only] if attached && results.all_well() => {
-                open_shell(&mut operator, &only.host, &self.name, attached_command).await
+                open_shell(&mut operator, &only.host, &self.name, typed).await
             }
-            _ => finish(context, &results),
+            _ => {
+                context.output.print(&results)?;
+                Ok(ExitStatus::all_well(results.all_well()))
+            }
         }
+    }
+
+    /// Writes the container down for the hosts, with the GPUs that make sense on each.
+    async fn ask(
+        &self,
+        operator: &mut Operator,
+        release: &Release,
+        hosts: &[Host],
+    ) -> Result<Vec<HostChange>, Error> {
+        let (with_gpu, without): (Vec<&Host>, Vec<&Host>) =
+            hosts.iter().partition(|host| uses_gpu(release, host));
+        let groups = match &self.container.gpus {
+            Some(gpus) => vec![(gpus.clone(), hosts.iter().collect())],
+            None => vec![(GpuRequest::All, with_gpu), (GpuRequest::None, without)],
+        };
+        let mut changes = Vec::new();
+        for (gpus, hosts) in groups.into_iter().filter(|(_, hosts)| !hosts.is_empty()) {
+            let names = hosts.iter().map(|host| host.name.to_string()).collect();
+            let request = wire::RunContainerRequest {
+                template: Some(self.container.template(&self.name, &self.command, gpus)),
+                release: release.release.clone(),
+                selector: Some(wire::Selector {
+                    names,
+                    ..wire::Selector::default()
+                }),
+                replace: self.replace,
+            };
+            let answer = operator.run_container(request).await;
+            let answer = answer
+                .map_err(Error::call("run the container"))?
+                .into_inner();
+            changes.extend(read_changes(answer)?);
+        }
+        Ok(changes)
     }
 }
 
-fn finish(context: &Context, results: &HostResults) -> Result<ExitStatus, Error> {
-    context.output.print(results)?;
-    Ok(ExitStatus::all_well(results.all_well()))
+/// Whether the release's image for this host computes on a GPU. Of an image that others built nothing is known but what
+/// the host has.
+fn uses_gpu(release: &Release, host: &Host) -> bool {
+    let inventory = host.inventory.as_ref();
+    let has_gpu = inventory.is_some_and(|inventory| !inventory.gpus.is_empty());
+    if release.spec.is_none() {
+        return has_gpu;
+    }
+    let plan = &release.plan;
+    let mut assignments = plan.assignments.iter();
+    let assigned = assignments.find(|assignment| assignment.host == host.name.as_str());
+    let variant = assigned.and_then(|assigned| {
+        plan.variants
+            .iter()
+            .find(|variant| variant.id == assigned.variant)
+    });
+    variant.map_or(has_gpu, |variant| variant.cuda.is_some())
 }
 
 async fn open_shell(
@@ -197,21 +235,21 @@ async fn open_shell(
 
 impl Container {
     /// What the coordinator fills in for each host stays empty.
-    fn into_template(self, name: String, command: Vec<String>) -> wire::ContainerSpec {
+    fn template(&self, name: &str, command: &[String], gpus: GpuRequest) -> wire::ContainerSpec {
         wire::ContainerSpec {
-            name,
-            command,
-            environment: self.environment.into_iter().collect(),
-            ports: self.ports.into_iter().map(Into::into).collect(),
-            binds: self.binds.into_iter().map(Into::into).collect(),
-            gpus: Some(self.gpus.into()),
-            user: self.user,
-            working_directory: self.workdir,
+            name: name.to_owned(),
+            command: command.to_vec(),
+            environment: self.environment.iter().cloned().collect(),
+            ports: self.ports.iter().cloned().map(Into::into).collect(),
+            binds: self.binds.iter().cloned().map(Into::into).collect(),
+            gpus: Some(gpus.into()),
+            user: self.user.clone(),
+            working_directory: self.workdir.clone(),
             shm_bytes: self.shm_size.unwrap_or_default(),
             restart_policy: Some(self.restart.into()),
             privileged: self.privileged,
-            host_namespaces: self.host_namespace,
-            capabilities: self.cap_add,
+            host_namespaces: self.host_namespace.clone(),
+            capabilities: self.cap_add.clone(),
             stop_grace_seconds: self.stop_timeout,
             ..wire::ContainerSpec::default()
         }

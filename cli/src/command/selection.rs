@@ -93,6 +93,21 @@ pub async fn list(operator: &mut Operator, selector: wire::Selector) -> Result<V
         .collect()
 }
 
+/// The same, where there must be at least one.
+pub async fn list_some(
+    operator: &mut Operator,
+    selector: wire::Selector,
+) -> Result<Vec<Host>, Error> {
+    let hosts = list(operator, selector).await?;
+    if hosts.is_empty() {
+        return Err(not_found(
+            "select hosts",
+            "no host satisfies the selection".to_owned(),
+        ));
+    }
+    Ok(hosts)
+}
+
 /// The selected hosts that have one of these containers; without a selection, all that have one.
 ///
 /// Fails when there is none, naming the containers that exist.
@@ -118,21 +133,21 @@ pub async fn with_container(
     let hosts: Vec<Host> = hosts.into_iter().filter(wanted).collect();
     if hosts.is_empty() {
         let known: Vec<String> = known.into_iter().collect();
-        let status = tonic::Status::not_found(format!(
-            "no selected host has a container named {}; there are: {}",
-            containers.join(" or "),
-            if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            }
-        ));
-        return Err(Error::Call {
-            action: "find the container",
-            source: Box::new(status),
-        });
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        };
+        let wanted = containers.join(" or ");
+        let why = format!("no selected host has a container named {wanted}; there are: {known}");
+        return Err(not_found("find the container", why));
     }
     Ok(hosts)
+}
+
+/// As the coordinator would say it.
+fn not_found(action: &'static str, why: String) -> Error {
+    Error::call(action)(tonic::Status::not_found(why))
 }
 
 pub fn parse_name(text: &str) -> Result<HostName, String> {

@@ -1,0 +1,165 @@
+//! What a host's status means for a change that is waited for. Pure.
+
+use std::time::Duration;
+
+use tfleet_proto::model::failure::Failure;
+use tfleet_proto::model::name::ReleaseRef;
+use tfleet_proto::model::status::{ContainerPhase, ContainerStatus, ImagePhase, ImageStatus};
+
+use crate::view::host::Host;
+use crate::view::progress::Step;
+use crate::view::quantity::{bytes, duration};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Working(Step),
+    /// It did not work, and the host tries again by itself.
+    Retrying(Failure),
+    /// With what it is now.
+    Done(String),
+    Failed(Failure),
+}
+
+/// Before the host has accepted the change and looked again, what it says is about something older.
+pub(super) fn weigh(host: &Host, generation: u64, judge: impl Fn(&Host) -> Verdict) -> Verdict {
+    let Some(status) = &host.status else {
+        return Verdict::Working(step("asking", "no word from the host yet"));
+    };
+    let verdict = if status.generation < generation {
+        Verdict::Working(step("asking", ""))
+    } else if status.observed_generation < generation {
+        Verdict::Working(step("accepted", ""))
+    } else {
+        judge(host)
+    };
+    match (verdict, &status.fault) {
+        (Verdict::Working(_), Some(fault)) => Verdict::Retrying(fault.clone()),
+        (verdict, _) => verdict,
+    }
+}
+
+/// For a rollout: whether the release's image is there.
+pub(super) fn image_is_present(host: &Host, release: &ReleaseRef) -> Verdict {
+    let mut images = host.status.iter().flat_map(|status| &status.images);
+    match images.find(|image| image.release == *release) {
+        None => Verdict::Working(step("waiting", "")),
+        Some(image) => weigh_image(image),
+    }
+}
+
+/// For `run`, `start` and `restart`: whether the container runs, or has ended well.
+pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
+    let mut desired = host.desired.iter().flat_map(|desired| &desired.containers);
+    let desired = desired.find(|wanted| wanted.spec.name == container);
+    let mut images = host.status.iter().flat_map(|status| &status.images);
+    // While its image is on its way, that is what there is to see.
+    let image =
+        desired.and_then(|wanted| images.find(|image| image.artifact == wanted.spec.artifact));
+    let arriving = image
+        .map(weigh_image)
+        .filter(|verdict| !matches!(verdict, Verdict::Done(_)));
+    let Some(status) = status_of(host, container) else {
+        return arriving.unwrap_or_else(|| Verdict::Working(step("creating", "")));
+    };
+    if desired.is_some_and(|wanted| status.restart_serial < wanted.restart_serial) {
+        return Verdict::Working(step("restarting", ""));
+    }
+    match status.phase {
+        ContainerPhase::Running => Verdict::Done("running".to_owned()),
+        ContainerPhase::Exited if status.exit_code == Some(0) => {
+            Verdict::Done("ended well (0)".to_owned())
+        }
+        ContainerPhase::Exited => Verdict::Failed(exited(container, status.exit_code)),
+        ContainerPhase::Failed => Verdict::Failed(reason(status.failure.as_ref())),
+        ContainerPhase::Created => Verdict::Working(step("starting", "")),
+        ContainerPhase::Pending => {
+            arriving.unwrap_or_else(|| retrying(status.failure.as_ref(), "creating"))
+        }
+    }
+}
+
+/// For `stop`.
+pub(super) fn container_is_stopped(host: &Host, container: &str) -> Verdict {
+    match status_of(host, container).map(|status| status.phase) {
+        Some(ContainerPhase::Running) => Verdict::Working(step("stopping", "")),
+        _ => Verdict::Done("stopped".to_owned()),
+    }
+}
+
+/// For `rm`.
+pub(super) fn container_is_gone(host: &Host, container: &str) -> Verdict {
+    match status_of(host, container) {
+        Some(status) => retrying(status.failure.as_ref(), "removing"),
+        None => Verdict::Done("removed".to_owned()),
+    }
+}
+
+fn weigh_image(image: &ImageStatus) -> Verdict {
+    match image.phase {
+        ImagePhase::Present => Verdict::Done(delivered(image)),
+        ImagePhase::Failed => Verdict::Failed(reason(image.failure.as_ref())),
+        ImagePhase::Waiting => retrying(image.failure.as_ref(), "waiting"),
+        ImagePhase::Transferring => {
+            let (fetched, sent) = (bytes(image.fetched_bytes), bytes(image.wire_bytes));
+            Verdict::Working(Step {
+                phase: "transferring",
+                activity: format!("fetched {fetched}, on the wire {sent}"),
+                done_bytes: image.present_bytes.saturating_add(image.loaded_bytes),
+                total_bytes: image.content_bytes,
+            })
+        }
+    }
+}
+
+fn retrying(failure: Option<&Failure>, phase: &'static str) -> Verdict {
+    match failure {
+        Some(failure) => Verdict::Retrying(failure.clone()),
+        None => Verdict::Working(step(phase, "")),
+    }
+}
+
+fn reason(failure: Option<&Failure>) -> Failure {
+    failure
+        .cloned()
+        .unwrap_or_else(|| Failure::new("unknown", "the host gave no reason"))
+}
+
+fn step(phase: &'static str, activity: &str) -> Step {
+    Step {
+        phase,
+        activity: activity.to_owned(),
+        ..Step::default()
+    }
+}
+
+/// "present: 4.9 GiB, of which 1.2 GiB were there before; 1.9 GiB on the wire in 2m".
+fn delivered(image: &ImageStatus) -> String {
+    let there = match image.present_bytes {
+        0 => String::new(),
+        present if present >= image.content_bytes => ", all of it there before".to_owned(),
+        present => format!(", of which {} were there before", bytes(present)),
+    };
+    let sent = match image.wire_bytes {
+        0 => String::new(),
+        sent => format!("; {} on the wire", bytes(sent)),
+    };
+    let took = match (image.started_at, image.finished_at) {
+        (Some(started), Some(finished)) if image.wire_bytes > 0 => {
+            let time = Duration::try_from(finished.duration_since(started)).unwrap_or_default();
+            format!(" in {}", duration(time))
+        }
+        _ => String::new(),
+    };
+    format!("present: {}{there}{sent}{took}", bytes(image.content_bytes))
+}
+
+fn exited(container: &str, code: Option<i32>) -> Failure {
+    let code = code.map(|code| format!(" with {code}")).unwrap_or_default();
+    Failure::new("container-exited", format!("{container} ended{code}"))
+        .with_remedy(format!("read what it said: tfleet logs {container}"))
+}
+
+fn status_of<'a>(host: &'a Host, container: &str) -> Option<&'a ContainerStatus> {
+    let mut containers = host.status.iter().flat_map(|status| &status.containers);
+    containers.find(|status| status.name == container)
+}
