@@ -1,0 +1,4 @@
+mod containers;
+mod deaths;
+mod images;
+mod world;
