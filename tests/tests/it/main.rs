@@ -5,5 +5,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod delivery;
+mod faults;
 mod lab;
+mod main_job;
 mod nvml;
