@@ -43,12 +43,18 @@ impl Engine {
 
     pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
         const OPERATION: &str = "say what it is";
-        let incomplete = |what| EngineError::Incomplete { operation: OPERATION, what };
+        let incomplete = |what| EngineError::Incomplete {
+            operation: OPERATION,
+            what,
+        };
         let docker = self.quick().await?;
         let version = self.ask(OPERATION, docker.version()).await?;
         let info = self.ask(OPERATION, docker.info()).await?;
         let status = info.driver_status.unwrap_or_default();
-        let is_containerd = status.iter().flatten().any(|word| word.starts_with("io.containerd.snapshotter"));
+        let is_containerd = status
+            .iter()
+            .flatten()
+            .any(|word| word.starts_with("io.containerd.snapshotter"));
         let devices = info.discovered_devices.unwrap_or_default().into_iter();
         Ok(EngineFacts {
             version: version.version.ok_or_else(|| incomplete("its version"))?,
@@ -56,7 +62,11 @@ impl Engine {
                 .api_version
                 .and_then(|version| version.parse().ok())
                 .ok_or_else(|| incomplete("the version of its API"))?,
-            image_store: if is_containerd { ImageStore::Containerd } else { ImageStore::GraphDriver },
+            image_store: if is_containerd {
+                ImageStore::Containerd
+            } else {
+                ImageStore::GraphDriver
+            },
             storage_driver: info.driver,
             data_root: info.docker_root_dir.map(PathBuf::from),
             runtimes: info
@@ -65,8 +75,16 @@ impl Engine {
                 .into_iter()
                 .map(|(name, runtime)| (name, runtime.path.filter(|path| !path.is_empty())))
                 .collect(),
-            volume_plugins: info.plugins.and_then(|plugins| plugins.volume).unwrap_or_default(),
-            cdi_folders: info.cdi_spec_dirs.unwrap_or_default().into_iter().map(PathBuf::from).collect(),
+            volume_plugins: info
+                .plugins
+                .and_then(|plugins| plugins.volume)
+                .unwrap_or_default(),
+            cdi_folders: info
+                .cdi_spec_dirs
+                .unwrap_or_default()
+                .into_iter()
+                .map(PathBuf::from)
+                .collect(),
             cdi_devices: devices.filter_map(|device| device.id).collect(),
         })
     }
@@ -77,7 +95,10 @@ impl FromStr for ApiVersion {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
-        Ok(Self { major: major.parse()?, minor: minor.parse()? })
+        Ok(Self {
+            major: major.parse()?,
+            minor: minor.parse()?,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod created;
 mod error;
 mod events;
 mod exec;
+mod facts;
 mod image;
 mod load;
 mod logs;
@@ -16,18 +17,17 @@ mod refusal;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tfleet_proto::model::digest::Digest;
-use tfleet_proto::model::inventory::ImageStore;
 use tokio::sync::OnceCell;
 
 pub use created::CreatedContainer;
 pub use error::EngineError;
 pub use exec::{ExecCommand, ExecInput, Output, TerminalSize};
+pub use facts::{ApiVersion, EngineFacts};
 pub use image::FoundImage;
 pub use load::ArchivePiece;
 pub use logs::LogsRequest;
@@ -48,14 +48,6 @@ pub struct Engine {
     negotiated: Arc<OnceCell<()>>,
     /// Diff IDs by the image's identifier, which is a digest of what holds them.
     diff_ids: Arc<Mutex<HashMap<String, Vec<Digest>>>>,
-}
-
-/// What the engine says of itself that matters to a delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineFacts {
-    pub image_store: ImageStore,
-    /// Where it keeps its data.
-    pub data_root: Option<PathBuf>,
 }
 
 impl Engine {
@@ -83,24 +75,6 @@ impl Engine {
     pub async fn ping(&self) -> Result<(), EngineError> {
         let docker = self.quick().await?;
         self.ask("answer", docker.ping()).await.map(drop)
-    }
-
-    pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
-        let docker = self.quick().await?;
-        let info = self.ask("say what it is", docker.info()).await?;
-        let status = info.driver_status.unwrap_or_default();
-        let is_containerd = status
-            .iter()
-            .flatten()
-            .any(|word| word.starts_with("io.containerd.snapshotter"));
-        Ok(EngineFacts {
-            image_store: if is_containerd {
-                ImageStore::Containerd
-            } else {
-                ImageStore::GraphDriver
-            },
-            data_root: info.docker_root_dir.map(PathBuf::from),
-        })
     }
 
     async fn quick(&self) -> Result<Docker, EngineError> {
