@@ -1,6 +1,6 @@
 //! Deliveries into real engines: of every generation, interrupted in every way, and large.
 
-mod origin;
+pub mod origin;
 mod synthetic;
 
 use std::path::Path;

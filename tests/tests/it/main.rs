@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod containers;
 mod delivery;
 mod faults;
 mod lab;
