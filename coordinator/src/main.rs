@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tfleet_coordinator::app::{Coordinator, issue_operator};
 use tfleet_coordinator::config::Config;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -52,9 +52,19 @@ async fn main() -> anyhow::Result<()> {
         .init();
     match Arguments::parse().command {
         Command::Serve { config } => {
-            let stop = stop_signal().context("cannot watch for signals")?;
+            let (mut terminate, mut interrupt) = signals().context("cannot watch for signals")?;
             let coordinator = Coordinator::open(Config::read(&config)?).await?;
-            Ok(coordinator.serve(stop).await?)
+            let stop = CancellationToken::new();
+            let serving = coordinator.serve(stop.clone());
+            tokio::pin!(serving);
+            // The coordinator goes on in the next line; signals only wait.
+            tokio::select! {
+                ended = &mut serving => return Ok(ended?),
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.cancel();
+            Ok(serving.await?)
         }
         Command::Operator(OperatorCommand::Issue { name, out, config }) => {
             Ok(issue_operator(&Config::read(&config)?, &name, &out).await?)
@@ -62,17 +72,10 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-fn stop_signal() -> std::io::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let (mut terminate, mut interrupt) = (
+/// Taken before anything is opened, so that none is missed.
+fn signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
-    );
-    let asked = stop.clone();
-    tokio::spawn(async move {
-        // Both only wait.
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        asked.cancel();
-    });
-    Ok(stop)
+    ))
 }

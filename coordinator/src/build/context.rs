@@ -90,7 +90,7 @@ pub fn context(
             .as_ref()
             .map(|_| Path::new("/run/tfleet/tools/ca.crt"));
         let mut text = String::new();
-        for (name, value) in index.environment(sources.proxy.as_deref(), ca_bundle) {
+        for (name, value) in index.environment(sources, ca_bundle) {
             let _ = writeln!(text, "export {name}={}", shell_word(&value));
         }
         let _ = writeln!(text, "shown={}", shell_word(&index.shown()));

@@ -15,7 +15,7 @@ use super::BuildError;
 use super::lock::wheel::Target;
 use super::lock::{LockedWheel, read_pylock};
 use super::log::BuildLog;
-use super::sources::{Index, STALL_SECONDS, Sources};
+use super::sources::{Index, Sources};
 
 const UV_VERSION: &str = "0.13.9";
 
@@ -90,7 +90,7 @@ impl Resolver {
                 .arg("--target")
                 .arg(&target);
             command.arg("--requirement").arg(&requirements);
-            command.env("PIP_DEFAULT_TIMEOUT", STALL_SECONDS.to_string());
+            command.env("PIP_DEFAULT_TIMEOUT", sources.stall_seconds.to_string());
             command.envs(index.url.iter().map(|url| ("PIP_INDEX_URL", url)));
             command.envs(sources.ca_bundle.iter().map(|path| ("PIP_CERT", path)));
             command.envs(sources.proxy.iter().map(|proxy| ("PIP_PROXY", proxy)));
@@ -155,7 +155,7 @@ impl Resolver {
                 .arg(&limits);
             command.arg("--cache-dir").arg(self.tools.join("uv-cache"));
             command.arg("--output-file").arg(&output).arg(&input);
-            command.envs(index.environment(sources.proxy.as_deref(), sources.ca_bundle.as_deref()));
+            command.envs(index.environment(sources, sources.ca_bundle.as_deref()));
             command
         })
         .await?;

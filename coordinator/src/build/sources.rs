@@ -22,6 +22,7 @@ pub struct Sources {
     pub debian_mirrors: Vec<String>,
     pub ca_bundle: Option<PathBuf>,
     pub proxy: Option<String>,
+    pub stall_seconds: u32,
     pub network: String,
     /// What of it must never be in an image or a log.
     pub secrets: Secrets,
@@ -90,6 +91,7 @@ impl Sources {
             debian_mirrors: site.debian_mirrors.clone(),
             ca_bundle,
             proxy,
+            stall_seconds: site.stall_seconds,
             network: site.network.clone(),
             secrets,
         })
@@ -97,16 +99,19 @@ impl Sources {
 }
 
 impl Index {
-    /// Environment variables that make uv use this index, and give it up after a while without progress.
+    /// Environment variables that make uv use this index of `sources`, and give it up after a while without progress.
+    /// The CA bundle lies at `ca_bundle` where uv runs.
     pub fn environment(
         &self,
-        proxy: Option<&str>,
+        sources: &Sources,
         ca_bundle: Option<&Path>,
     ) -> Vec<(&'static str, String)> {
+        // Trying the same index again would only delay the next one.
+        let retries = if sources.indexes.len() > 1 { 0 } else { 2 };
         let mut variables = vec![
             ("UV_NO_CONFIG", "1".to_owned()),
-            ("UV_HTTP_TIMEOUT", STALL_SECONDS.to_string()),
-            ("UV_HTTP_RETRIES", "2".to_owned()),
+            ("UV_HTTP_TIMEOUT", sources.stall_seconds.to_string()),
+            ("UV_HTTP_RETRIES", retries.to_string()),
             ("UV_PYTHON_DOWNLOADS", "never".to_owned()),
         ];
         if let Some(url) = &self.url {
@@ -116,7 +121,7 @@ impl Index {
             variables.push(("UV_INDEX", self.extra_urls.join(" ")));
         }
         for name in ["HTTPS_PROXY", "HTTP_PROXY"] {
-            variables.extend(proxy.map(|proxy| (name, proxy.to_owned())));
+            variables.extend(sources.proxy.iter().map(|proxy| (name, proxy.clone())));
         }
         variables.extend(ca_bundle.map(|path| ("SSL_CERT_FILE", path.display().to_string())));
         variables
@@ -130,9 +135,6 @@ impl Index {
         )
     }
 }
-
-/// An index or mirror that sends nothing for so long is given up.
-pub const STALL_SECONDS: u32 = 30;
 
 /// A URL without the `USER:PASSWORD@` in it.
 pub fn without_credentials(url: &str) -> String {

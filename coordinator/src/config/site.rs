@@ -29,6 +29,8 @@ pub struct Site {
     pub ca_bundle: Option<PathBuf>,
     /// `http://[USER:PASSWORD@]HOST:PORT`.
     pub proxy: Option<String>,
+    /// An index or mirror that sends nothing for so long is given up for the next.
+    pub stall_seconds: u32,
     /// The engine's network for build steps.
     pub network: String,
     /// Debian packages for every bootstrapped base.
@@ -46,6 +48,7 @@ impl Default for Site {
             debian_mirrors: Vec::new(),
             ca_bundle: None,
             proxy: None,
+            stall_seconds: 30,
             // An engine without a bridge, and a site whose mirror listens on the builder itself, both work with it.
             network: "host".to_owned(),
             extra_packages: Vec::new(),

@@ -1,10 +1,11 @@
 //! The coordinator's doors. Each connection is accepted, shaken hands with and served by our own loop.
 //!
 //! tonic's loop was not used: with the file descriptors used up by silent sockets it spins and says nothing. Here a peer
-//! that says nothing is given up after [`HANDSHAKE_WITHIN`], only so many may be in the middle of a handshake, and a
-//! lack of descriptors is waited out and logged.
+//! that says nothing is given up after [`HANDSHAKE_WITHIN`], or earlier if others need the room, and a lack of descriptors
+//! is waited out and logged.
 
 mod connections;
+mod handshakes;
 mod peer;
 mod server_certificate;
 mod tls;
@@ -17,7 +18,6 @@ use std::time::Duration;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,8 @@ use tonic::service::Routes;
 use tower::Service as _;
 use tracing::{debug, warn};
 
+use handshakes::{Handshake, Handshakes};
+
 pub use connections::Connections;
 pub use peer::{Admission, Caller, Peer, require_host, require_member, require_operator};
 pub use server_certificate::ServerCertificate;
@@ -33,8 +35,6 @@ pub use tls::{TlsError, enrolment_tls, fleet_tls};
 
 /// From the first packet to the end of the TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// Peers in the middle of a handshake. Further ones wait in the kernel's queue.
-const HANDSHAKES_AT_ONCE: usize = 256;
 /// How long a lack of file descriptors is waited out before the next accept.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(200);
 /// How long the streams of a revoked certificate have to end by themselves.
@@ -44,6 +44,9 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 const FRAME_BYTES: u32 = 1 << 20;
 
+/// One such warning tells as much as a thousand.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
+
 /// One door: where it is, how it shakes hands, what it serves, whom it lets in.
 pub struct Listener {
     pub name: &'static str,
@@ -52,39 +55,43 @@ pub struct Listener {
     pub routes: Routes,
     pub admission: Arc<dyn Admission>,
     pub connections: Connections,
+    /// Ends a connection after this time. For peers that nobody knows, so that they cannot stay.
+    pub longest: Option<Duration>,
 }
 
 impl Listener {
     /// Serves until `stop`; then what is being served may finish, until `cut`.
     pub async fn serve(self, stop: CancellationToken, cut: CancellationToken) {
         let tracker = TaskTracker::new();
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
+        let handshakes = Handshakes::new();
         let door = Arc::new(self);
+        let mut warned: Option<Instant> = None;
         loop {
-            // Cancel-safe: an accept that is dropped has taken no connection, a permit that is dropped is given back.
+            // Cancel-safe: an accept that is dropped has taken no connection.
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = door.accept(&handshakes) => accepted,
+                accepted = door.socket.accept() => accepted,
             };
-            let Some((stream, address, permit)) = accepted else {
-                continue;
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    let dropped = handshakes.make_room();
+                    if warned.is_none_or(|at| at.elapsed() > BETWEEN_WARNINGS) {
+                        warned = Some(Instant::now());
+                        warn!(listener = door.name, %error, dropped, "cannot accept connections; dropped silent ones and trying again");
+                    }
+                    tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
+                    continue;
+                }
             };
+            let handshake = handshakes.begin();
             let (door, stop, cut) = (door.clone(), stop.clone(), cut.clone());
             tracker.spawn(async move {
-                // A handshake holds nothing that dropping it would lose.
-                let shaken = tokio::select! {
-                    shaken = door.shake_hands(stream) => shaken,
-                    () = stop.cancelled() => return,
-                };
-                match shaken {
-                    Ok((stream, peer)) => {
-                        drop(permit);
-                        let serving = door.serve_connection(stream, peer, address, stop);
-                        tokio::select! { () = serving => {}, () = cut.cancelled() => {} }
-                    }
-                    Err(error) => {
-                        debug!(listener = door.name, %address, %error, "a handshake failed")
-                    }
+                // Whichever ends first, dropping the others closes the connection and nothing more.
+                tokio::select! {
+                    () = door.receive(stream, address, handshake, stop) => {}
+                    () = cut.cancelled() => {}
+                    () = outstayed(door.longest) => {}
                 }
             });
         }
@@ -92,18 +99,26 @@ impl Listener {
         tracker.wait().await;
     }
 
-    async fn accept(
+    async fn receive(
         &self,
-        handshakes: &Arc<Semaphore>,
-    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = handshakes.clone().acquire_owned().await.ok()?;
-        match self.socket.accept().await {
-            Ok((stream, address)) => Some((stream, address, permit)),
-            Err(error) => {
-                warn!(listener = self.name, %error, "cannot accept connections; trying again");
-                tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
-                None
-            }
+        stream: TcpStream,
+        address: SocketAddr,
+        handshake: Handshake,
+        stop: CancellationToken,
+    ) {
+        // A handshake that is dropped is a connection that is closed.
+        let shaken = tokio::select! {
+            shaken = self.shake_hands(stream) => shaken,
+            () = handshake.given_up() => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the peer said nothing, and others needed the room",
+            )),
+            () = stop.cancelled() => return,
+        };
+        drop(handshake);
+        match shaken {
+            Ok((stream, peer)) => self.serve_connection(stream, peer, address, stop).await,
+            Err(error) => debug!(listener = self.name, %address, %error, "a handshake failed"),
         }
     }
 
@@ -188,6 +203,13 @@ impl Listener {
                 }
             }
         }
+    }
+}
+
+async fn outstayed(longest: Option<Duration>) {
+    match longest {
+        Some(longest) => tokio::time::sleep(longest).await,
+        None => std::future::pending().await,
     }
 }
 

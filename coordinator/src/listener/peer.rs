@@ -74,7 +74,6 @@ impl fmt::Display for Peer {
 }
 
 /// For services that hosts call. No handler of theirs runs without it.
-#[expect(clippy::result_large_err, reason = "the form of a tonic interceptor")]
 pub fn require_host(request: Request<()>) -> Result<Request<()>, Status> {
     match peer(&request)? {
         Peer::Host { .. } => Ok(request),
@@ -85,7 +84,6 @@ pub fn require_host(request: Request<()>) -> Result<Request<()>, Status> {
 }
 
 /// For services that operators call.
-#[expect(clippy::result_large_err, reason = "the form of a tonic interceptor")]
 pub fn require_operator(request: Request<()>) -> Result<Request<()>, Status> {
     match peer(&request)? {
         Peer::Operator { .. } => Ok(request),
@@ -96,7 +94,6 @@ pub fn require_operator(request: Request<()>) -> Result<Request<()>, Status> {
 }
 
 /// For services that every member of the fleet may call.
-#[expect(clippy::result_large_err, reason = "the form of a tonic interceptor")]
 pub fn require_member(request: Request<()>) -> Result<Request<()>, Status> {
     match peer(&request)? {
         Peer::Host { .. } | Peer::Operator { .. } => Ok(request),
@@ -106,7 +103,6 @@ pub fn require_member(request: Request<()>) -> Result<Request<()>, Status> {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the form of a tonic interceptor")]
 fn peer(request: &Request<()>) -> Result<&Peer, Status> {
     match request
         .extensions()

@@ -22,7 +22,6 @@ impl Access for Fleet {
 }
 
 /// The host that calls, and where from. The interceptor let only hosts through.
-#[expect(clippy::result_large_err, reason = "what a handler returns")]
 pub(super) fn host(peer: &Extensions) -> Result<(HostName, std::net::SocketAddr), Status> {
     match peer.get::<Caller>() {
         Some(Caller {
@@ -34,7 +33,6 @@ pub(super) fn host(peer: &Extensions) -> Result<(HostName, std::net::SocketAddr)
 }
 
 /// The operator that calls.
-#[expect(clippy::result_large_err, reason = "what a handler returns")]
 pub(super) fn operator(peer: &Extensions) -> Result<String, Status> {
     match peer.get::<Caller>().map(|caller| &caller.peer) {
         Some(Peer::Operator { name, .. }) => Ok(name.clone()),

@@ -247,7 +247,6 @@ async fn pass_on(
 
 /// What the agent accepted last must be something we said. If not, two coordinators spoke to it, or this one's state is
 /// older than what it said: the agent refuses what we send, and says so in its status. Here it goes to the log.
-#[expect(clippy::result_large_err, reason = "what a handler returns")]
 fn listen_to_hello(host: &HostName, hello: &Hello, desired: &DesiredState) -> Result<(), Status> {
     let host_time = convert::timestamp("hello.host_time", hello.host_time)?;
     if host_time.duration_since(Timestamp::now()).abs() > CLOCKS_MAY_DIFFER {

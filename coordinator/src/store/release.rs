@@ -27,7 +27,7 @@ pub struct Release {
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum Origin {
     Planned {
-        request: ReleaseRequest,
+        request: Box<ReleaseRequest>,
         plan: Plan,
     },
     /// An image that others built.
@@ -96,7 +96,7 @@ impl VariantBuild {
 }
 
 impl Store {
-    /// The next revision of a release; the newest one again if its origin is the same.
+    /// The next revision of a release; the newest one again if it was planned in the same way, or is the same image.
     pub async fn create_release(
         &self,
         name: ReleaseName,
@@ -107,8 +107,8 @@ impl Store {
         self.run("write down a release", move |transaction| {
             let newest = find(transaction, &ReleaseQuery::Newest(name.clone()))?;
             if let Some(newest) = &newest
-                && matches!(origin, Origin::Planned { .. })
                 && newest.origin == origin
+                && (matches!(origin, Origin::Planned { .. }) || newest.builds == builds)
             {
                 return Ok(newest.clone());
             }

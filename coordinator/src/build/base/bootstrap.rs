@@ -16,7 +16,7 @@ use crate::build::log::BuildLog;
 use crate::build::order::Order;
 use crate::build::pipe;
 use crate::build::resolver::copy_lines;
-use crate::build::sources::{DebianSource, STALL_SECONDS, Sources};
+use crate::build::sources::{DebianSource, Sources};
 use crate::build::transfer;
 
 /// Raised whenever the same packages would make another base.
@@ -173,10 +173,11 @@ impl Bases {
 }
 
 fn apt_options(sources: &Sources) -> String {
+    let stall = sources.stall_seconds;
     let mut text =
-        format!("Acquire::Retries \"2\";\nAcquire::http::Timeout \"{STALL_SECONDS}\";\n");
+        format!("Acquire::Retries \"2\";\nAcquire::http::Timeout \"{stall}\";\n");
     text.push_str(&format!(
-        "Acquire::https::Timeout \"{STALL_SECONDS}\";\nAcquire::Languages \"none\";\n"
+        "Acquire::https::Timeout \"{stall}\";\nAcquire::Languages \"none\";\n"
     ));
     if let Some(proxy) = &sources.proxy {
         text.push_str(&format!(

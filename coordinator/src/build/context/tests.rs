@@ -88,6 +88,7 @@ fn sources(indexes: Vec<Index>, ca_bundle: Option<PathBuf>, proxy: Option<String
         debian_mirrors: Vec::new(),
         ca_bundle,
         proxy,
+        stall_seconds: 30,
         network: "host".to_owned(),
         secrets: crate::artifact::Secrets::default(),
     }

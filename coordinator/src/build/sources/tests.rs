@@ -35,30 +35,33 @@ fn credentials_in_urls_are_secrets_and_are_not_shown() {
 
 #[test]
 fn an_index_reaches_the_installer_by_its_environment_alone() {
-    let index = Index {
-        url: Some("https://m.example/simple".to_owned()),
+    let index = |url: Option<&str>| Index {
+        url: url.map(str::to_owned),
         extra_urls: Vec::new(),
     };
-    let variables = index.environment(Some("http://p.example:3128"), Some(Path::new("/ca.crt")));
-    let value = |name| {
-        variables
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.as_str())
+    let mut sources = Sources {
+        indexes: vec![index(Some("https://m.example/simple"))],
+        debian_mirrors: Vec::new(),
+        ca_bundle: None,
+        proxy: Some("http://p.example:3128".to_owned()),
+        stall_seconds: 7,
+        network: "host".to_owned(),
+        secrets: Secrets::default(),
     };
-    assert_eq!(value("UV_DEFAULT_INDEX"), Some("https://m.example/simple"));
-    assert_eq!(value("HTTPS_PROXY"), Some("http://p.example:3128"));
-    assert_eq!(value("SSL_CERT_FILE"), Some("/ca.crt"));
-    let plain = Index {
-        url: None,
-        extra_urls: Vec::new(),
+    let variables = |sources: &Sources| -> std::collections::BTreeMap<_, _> {
+        sources.indexes[0].environment(sources, Some(Path::new("/ca.crt"))).into_iter().collect()
     };
-    assert!(
-        plain
-            .environment(None, None)
-            .iter()
-            .all(|(name, _)| name.starts_with("UV_"))
-    );
+    let one = variables(&sources);
+    assert_eq!(one["UV_DEFAULT_INDEX"], "https://m.example/simple");
+    assert_eq!(one["UV_HTTP_TIMEOUT"], "7");
+    assert_eq!(one["UV_HTTP_RETRIES"], "2");
+    assert_eq!(one["HTTPS_PROXY"], "http://p.example:3128");
+    assert_eq!(one["SSL_CERT_FILE"], "/ca.crt");
+    sources.indexes.push(index(None));
+    assert_eq!(variables(&sources)["UV_HTTP_RETRIES"], "0", "the next index is tried instead");
+    let plain = Sources { proxy: None, ..sources };
+    let variables = plain.indexes[1].environment(&plain, None);
+    assert!(variables.iter().all(|(name, _)| name.starts_with("UV_")), "{variables:?}");
 }
 
 #[test]

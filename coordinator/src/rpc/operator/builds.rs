@@ -25,10 +25,12 @@ use crate::store::{BuildPhase, Origin, Release, ReleaseRequest, Store, VariantBu
 /// A watcher hears of one build at most so often.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(100);
 
+type Events = HashMap<(ReleaseRef, VariantId), watch::Receiver<wire::BuildEvent>>;
+
 /// The builds that are being followed, with the last event of each.
 #[derive(Debug, Clone, Default)]
 pub struct RunningBuilds {
-    events: Arc<Mutex<HashMap<(ReleaseRef, VariantId), watch::Receiver<wire::BuildEvent>>>>,
+    events: Arc<Mutex<Events>>,
 }
 
 impl OperatorService {
@@ -166,9 +168,7 @@ impl OperatorService {
 }
 
 impl RunningBuilds {
-    fn lock(
-        &self,
-    ) -> MutexGuard<'_, HashMap<(ReleaseRef, VariantId), watch::Receiver<wire::BuildEvent>>> {
+    fn lock(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

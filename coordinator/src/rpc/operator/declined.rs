@@ -4,7 +4,7 @@ use tfleet_proto::convert::Refusal;
 use tonic::Status;
 
 use super::super::refusal::internal;
-use crate::artifact;
+use crate::artifact::{self, ArchiveError};
 use crate::build::BuildError;
 use crate::ca::AuthorityError;
 use crate::fleet::StartError;
@@ -84,7 +84,13 @@ fn of_build(error: BuildError) -> Status {
     let failure = error.failure();
     match error {
         BuildError::Cancelled => Status::unavailable(failure.to_string()),
-        BuildError::Format { .. } => Status::invalid_argument(failure.to_string()),
+        BuildError::NoImage { .. } => Status::not_found(failure.to_string()),
+        BuildError::Archive(ArchiveError::Store(_)) => {
+            Status::failed_precondition(failure.to_string())
+        }
+        BuildError::Format { .. } | BuildError::Archive(_) => {
+            Status::invalid_argument(failure.to_string())
+        }
         _ => Status::failed_precondition(failure.to_string()),
     }
 }

@@ -168,7 +168,8 @@ impl Operator for OperatorService {
         &self,
         request: Request<Streaming<wire::AddImageRequest>>,
     ) -> Result<Response<Self::ImportBaseStream>, Status> {
-        answer(self.import_base(request.into_inner()).await)
+        let by = access::operator(request.extensions())?;
+        answer(self.import_base(request.into_inner(), by).await)
     }
 
     async fn rollout(
@@ -218,7 +219,6 @@ impl Operator for OperatorService {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "what a handler returns")]
 fn answer<T>(outcome: Result<T, declined::Declined>) -> Result<Response<T>, Status> {
     outcome.map(Response::new).map_err(Status::from)
 }

@@ -46,6 +46,7 @@ impl OperatorService {
             .map_err(|error| Declined::field("spec", format!("{error}")))?;
         let builds = builds.into_iter().map(VariantBuild::waiting).collect();
         let name = request.name.clone();
+        let request = Box::new(request);
         let origin = Origin::Planned { request, plan };
         let release = self
             .store
