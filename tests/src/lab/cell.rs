@@ -4,7 +4,7 @@
 //! container layers; they vanish with its last process, whatever killed it. Its own network namespace is a
 //! [`HostNetwork`]; the builder's cell stays in the machine's.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,9 @@ pub struct Cell {
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Arguments: the host's folder, the engine's tree or nothing.
+///
+/// The tree becomes the root of its namespace. `chroot` would not do: a program that enters a container's namespaces
+/// (`docker exec`) finds itself in the namespace's root, which would still be the machine's.
 const FURNISH: &str = r#"
 folder=$1 tree=$2
 mkdir -p /run/containerd /run/docker
@@ -44,6 +47,7 @@ if [ -n "$tree" ]; then
     mkdir -p "$root" "$tree$folder"
     mount --bind "$tree" "$root"
     mount --make-private "$root"
+    mkdir -p "$root/mnt"
     for part in proc sys dev; do
         mount --rbind "/$part" "$root/$part"
         mount --make-rslave "$root/$part"
@@ -51,6 +55,9 @@ if [ -n "$tree" ]; then
     mount -t tmpfs tfleet-lab "$root/run"
     mkdir -p "$root/run/containerd" "$root/run/docker"
     mount --bind "$folder" "$root$folder"
+    cd "$root"
+    pivot_root . mnt
+    umount --lazy /mnt
 fi
 "#;
 
@@ -79,36 +86,26 @@ impl Cell {
         if let Some(network) = &self.network {
             network.raise()?;
         }
-        if is_mount_point(&self.pin)? {
-            return Ok(());
+        furnish(&self.pin, &self.folder, None)?;
+        match &self.tree {
+            Some(tree) => furnish(&self.tree_pin(), &self.folder, Some(tree)),
+            None => Ok(()),
         }
-        fs::write(&self.pin, "").map_err(at("make", &self.pin))?;
-        let mut pin = std::ffi::OsString::from("--mount=");
-        pin.push(&self.pin);
-        let furnished = run(Command::new("unshare")
-            .arg(pin)
-            .args(["--propagation", "private", "sh", "-euc", FURNISH, "furnish"])
-            .arg(&self.folder)
-            .arg(self.tree.as_deref().unwrap_or(Path::new(""))));
-        if furnished.is_err() {
-            self.unpin()?;
-        }
-        furnished.map(drop)
     }
 
     /// A command that runs in the cell, with the machine's own files.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = self.enter();
+        let mut command = self.enter(&self.pin);
         command.arg(program);
         command
     }
 
     /// A command that runs in the cell, with the files of the engine's release.
     pub fn engine_command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = self.enter();
-        if self.tree.is_some() {
-            command.arg("chroot").arg(self.folder.join("root"));
-        }
+        let mut command = match &self.tree {
+            Some(_) => self.enter(&self.tree_pin()),
+            None => self.enter(&self.pin),
+        };
         command.arg(program).env("PATH", PATH);
         command
     }
@@ -144,14 +141,19 @@ impl Cell {
         }
     }
 
-    fn enter(&self) -> Command {
+    /// Holds the mount namespace whose root is the engine's tree.
+    fn tree_pin(&self) -> PathBuf {
+        let mut pin = self.pin.clone().into_os_string();
+        pin.push(".tree");
+        PathBuf::from(pin)
+    }
+
+    fn enter(&self, pin: &Path) -> Command {
         let mut command = Command::new("nsenter");
-        let mut pin = std::ffi::OsString::from("--mount=");
-        pin.push(&self.pin);
-        command.arg(pin);
+        command.arg(mount_option(pin));
         if let Some(network) = &self.network {
             // Not `ip netns exec`: that mounts another /sys, and the engine loses its control groups.
-            let mut net = std::ffi::OsString::from("--net=");
+            let mut net = OsString::from("--net=");
             net.push(network.path());
             command.arg(net);
         }
@@ -160,16 +162,16 @@ impl Cell {
     }
 
     fn unpin(&self) -> Result<(), LabError> {
-        while is_mount_point(&self.pin)? {
-            run(Command::new("umount").arg("--lazy").arg(&self.pin))?;
-        }
-        Ok(())
+        unpin(&self.tree_pin())?;
+        unpin(&self.pin)
     }
 
     fn inhabitants(&self) -> Vec<Pid> {
         let network = self.network.as_ref().map(HostNetwork::path);
+        let tree_pin = self.tree_pin();
         let own = [
             (Some(self.pin.as_path()), "ns/mnt"),
+            (Some(tree_pin.as_path()), "ns/mnt"),
             (network.as_deref(), "ns/net"),
         ];
         let identity = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
@@ -196,6 +198,36 @@ impl Cell {
             .filter(|group| group.is_dir())
             .collect()
     }
+}
+
+/// Makes a mount namespace, with a tree as its root or the machine's own, unless it is there.
+fn furnish(pin: &Path, folder: &Path, tree: Option<&Path>) -> Result<(), LabError> {
+    if is_mount_point(pin)? {
+        return Ok(());
+    }
+    fs::write(pin, "").map_err(at("make", pin))?;
+    let furnished = run(Command::new("unshare")
+        .arg(mount_option(pin))
+        .args(["--propagation", "private", "sh", "-euc", FURNISH, "furnish"])
+        .arg(folder)
+        .arg(tree.unwrap_or(Path::new(""))));
+    if furnished.is_err() {
+        unpin(pin)?;
+    }
+    furnished.map(drop)
+}
+
+fn unpin(pin: &Path) -> Result<(), LabError> {
+    while is_mount_point(pin)? {
+        run(Command::new("umount").arg("--lazy").arg(pin))?;
+    }
+    Ok(())
+}
+
+fn mount_option(pin: &Path) -> OsString {
+    let mut option = OsString::from("--mount=");
+    option.push(pin);
+    option
 }
 
 /// Makes the folder that holds the pins. A mount namespace can be pinned only on a mount that is private.
