@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tfleet_proto::model::desired::{DesiredContainer, DesiredImage, DesiredState};
+use tfleet_proto::model::desired::{DesiredContainer, DesiredImage, DesiredPhase, DesiredState};
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::status::{
     ContainerPhase, ContainerStatus, HostStatus, ImagePhase, ImageStatus,
@@ -134,6 +134,12 @@ impl Sight<'_> {
         match self.ours(&spec.name) {
             // One that shall be replaced is not the one that is asked for.
             Some((deed, found, life)) if deed.spec == spec.digest() => {
+                // We stopped it and shall start it again: how it ended then is no longer news.
+                let starts = wanted.phase == DesiredPhase::Running && !deed.started;
+                let life = match life {
+                    Life::Exited if starts => Life::Created,
+                    life => life,
+                };
                 fill(blank, deed, found, life)
             }
             _ => blank,
