@@ -1,7 +1,9 @@
 //! A command in a running container.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::{Engine, EngineError};
@@ -46,6 +49,10 @@ pub enum Output {
     Stdout(Bytes),
     Stderr(Bytes),
 }
+
+/// How long a command's end is waited for once its output has ended.
+const AFTER_OUTPUT: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// Runs a command and gives its exit code once it has ended. Ends early, with no code, when nobody listens any more:
@@ -103,10 +110,22 @@ impl Engine {
                 () = output.closed() => return Ok(None),
             }
         }
-        let ended = self
-            .ask("tell how a command ended", docker.inspect_exec(&made.id))
-            .await?;
-        Ok(ended.exit_code.and_then(|code| i32::try_from(code).ok()))
+        self.exit_code(&docker, &made.id).await
+    }
+
+    /// What a command wrote may end a moment before the engine knows that the command has ended. One that closed its
+    /// output and goes on has no exit code.
+    async fn exit_code(&self, docker: &Docker, exec_id: &str) -> Result<Option<i32>, EngineError> {
+        let deadline = Instant::now() + AFTER_OUTPUT;
+        loop {
+            let ended = self
+                .ask("tell how a command ended", docker.inspect_exec(exec_id))
+                .await?;
+            if ended.running != Some(true) || Instant::now() >= deadline {
+                return Ok(ended.exit_code.and_then(|code| i32::try_from(code).ok()));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Passes input on until it ends. A command that does not read any more is no error: it ends by itself, and its exit

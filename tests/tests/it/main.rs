@@ -5,9 +5,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod build;
 mod containers;
 mod delivery;
 mod faults;
+mod inventory;
 mod lab;
 mod main_job;
 mod nvml;
