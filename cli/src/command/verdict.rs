@@ -61,20 +61,20 @@ pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
     let Some(status) = status_of(host, container) else {
         return arriving.unwrap_or_else(|| Verdict::Working(step("creating", "")));
     };
-    if desired.is_some_and(|wanted| status.restart_serial < wanted.restart_serial) {
-        return Verdict::Working(step("restarting", ""));
-    }
+    let restarts = desired.is_some_and(|wanted| status.restart_serial < wanted.restart_serial);
     match status.phase {
+        // Why it cannot be comes before whether it was restarted: what cannot be created is never restarted.
+        ContainerPhase::Failed => Verdict::Failed(reason(status.failure.as_ref())),
+        ContainerPhase::Pending => {
+            arriving.unwrap_or_else(|| retrying(status.failure.as_ref(), "creating"))
+        }
+        _ if restarts => Verdict::Working(step("restarting", "")),
+        ContainerPhase::Created => Verdict::Working(step("starting", "")),
         ContainerPhase::Running => Verdict::Done("running".to_owned()),
         ContainerPhase::Exited if status.exit_code == Some(0) => {
             Verdict::Done("ended well (0)".to_owned())
         }
         ContainerPhase::Exited => Verdict::Failed(exited(container, status.exit_code)),
-        ContainerPhase::Failed => Verdict::Failed(reason(status.failure.as_ref())),
-        ContainerPhase::Created => Verdict::Working(step("starting", "")),
-        ContainerPhase::Pending => {
-            arriving.unwrap_or_else(|| retrying(status.failure.as_ref(), "creating"))
-        }
     }
 }
 
@@ -163,3 +163,6 @@ fn status_of<'a>(host: &'a Host, container: &str) -> Option<&'a ContainerStatus>
     let mut containers = host.status.iter().flat_map(|status| &status.containers);
     containers.find(|status| status.name == container)
 }
+
+#[cfg(test)]
+mod tests;

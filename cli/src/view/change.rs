@@ -76,23 +76,28 @@ impl HostResults {
 impl Tabular for HostResults {
     fn grids(&self) -> Vec<Grid> {
         let row = |result: &HostResult| {
-            let outcome = match &result.outcome {
-                Outcome::Done { detail } => Cell::from(detail.as_str()).toned(Tone::Good),
-                Outcome::Asked => Cell::from("asked"),
-                Outcome::Pending => Cell::from("pending: not connected, done when it comes back")
-                    .toned(Tone::Attention),
-                Outcome::Failed { failure } => {
-                    Cell::from(format!("failed: {failure}")).toned(Tone::Bad)
-                }
+            let (outcome, next) = match &result.outcome {
+                Outcome::Done { detail } => (Cell::from(detail.as_str()).toned(Tone::Good), None),
+                Outcome::Asked => (Cell::from("asked"), None),
+                Outcome::Pending => (
+                    Cell::from("pending: not connected").toned(Tone::Attention),
+                    Some("it does this when it comes back"),
+                ),
+                Outcome::Failed { failure } => (
+                    Cell::from(format!("failed: {}", failure.cause())).toned(Tone::Bad),
+                    failure.remedy.as_deref(),
+                ),
             };
+            let (host, variant) = (result.host.as_str(), result.variant.as_ref());
             vec![
-                Cell::from(result.host.as_str()),
-                Cell::maybe(result.variant.as_ref()),
+                Cell::from(host),
+                Cell::maybe(variant),
                 outcome,
+                Cell::from(next.unwrap_or_default()),
             ]
         };
         vec![
-            Grid::new(["HOST", "VARIANT", "RESULT"])
+            Grid::new(["HOST", "VARIANT", "RESULT", "NEXT"])
                 .when_empty("no host was selected")
                 .with_rows(self.0.iter().map(row)),
         ]

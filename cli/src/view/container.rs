@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use tfleet_proto::model::desired::{DesiredContainer, DesiredPhase, PortBinding};
-use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::{HostName, ReleaseRef, VariantId};
 use tfleet_proto::model::status::{ContainerPhase, ContainerStatus};
 
@@ -33,7 +32,19 @@ impl Containers {
         Self(hosts.iter().flat_map(of_host).collect())
     }
 
-    pub fn grid(&self) -> Grid {
+    /// The containers, and below them why some are not as they shall be.
+    pub fn grids(&self) -> Vec<Grid> {
+        let failures = Grid::new(["HOST", "CONTAINER", "FAILED BECAUSE", "NEXT"])
+            .with_rows(self.0.iter().filter_map(failure));
+        let containers = self.grid();
+        if failures.is_empty() {
+            vec![containers]
+        } else {
+            vec![containers, failures]
+        }
+    }
+
+    fn grid(&self) -> Grid {
         Grid::new([
             "HOST",
             "CONTAINER",
@@ -51,7 +62,7 @@ impl Containers {
 
 impl Tabular for Containers {
     fn grids(&self) -> Vec<Grid> {
-        vec![self.grid()]
+        Containers::grids(self)
     }
 }
 
@@ -114,31 +125,36 @@ fn state(container: &Container) -> Cell {
         };
         return Cell::from(text).toned(Tone::Attention);
     };
-    let with = |text: &str, failure: &Option<Failure>| match failure {
-        Some(failure) => format!("{text}: {failure}"),
-        None => text.to_owned(),
-    };
     let cell = match status.phase {
-        ContainerPhase::Pending => {
-            Cell::from(with("pending", &status.failure)).toned(Tone::Attention)
-        }
+        ContainerPhase::Pending => Cell::from("pending").toned(Tone::Attention),
         ContainerPhase::Created => Cell::from("created"),
         ContainerPhase::Running => Cell::from("running").toned(Tone::Good),
         ContainerPhase::Exited => {
             let code = status
                 .exit_code
-                .map(|code| format!("exited ({code})"))
-                .unwrap_or("exited".to_owned());
+                .map(|code| format!(" ({code})"))
+                .unwrap_or_default();
             let wanted = container.desired == Some(DesiredPhase::Running);
-            Cell::from(code).toned(if wanted { Tone::Bad } else { Tone::Plain })
+            let tone = if wanted { Tone::Bad } else { Tone::Plain };
+            Cell::from(format!("exited{code}")).toned(tone)
         }
-        ContainerPhase::Failed => Cell::from(with("failed", &status.failure)).toned(Tone::Bad),
+        ContainerPhase::Failed => Cell::from("failed").toned(Tone::Bad),
     };
     if container.host_connected {
         cell
     } else {
         cell.suffixed(", when last seen").toned(Tone::Attention)
     }
+}
+
+fn failure(container: &Container) -> Option<Vec<Cell>> {
+    let failure = container.status.as_ref()?.failure.as_ref()?;
+    Some(vec![
+        Cell::from(container.host.as_str()),
+        Cell::from(container.name.as_str()),
+        Cell::from(failure.cause()).toned(Tone::Bad),
+        Cell::maybe(failure.remedy.as_ref()),
+    ])
 }
 
 /// "8888→8888/tcp".

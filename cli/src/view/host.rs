@@ -9,6 +9,7 @@ use tfleet_proto::model::name::HostName;
 use tfleet_proto::model::status::{HostStatus, ImagePhase};
 use tfleet_proto::wire;
 
+use super::container::Containers;
 use super::quantity::{ago, bytes, moment};
 use super::{Cell, Grid, Tabular, Tone};
 
@@ -213,7 +214,7 @@ impl Tabular for HostDetails {
                 Cell::from(fault.to_string()).toned(Tone::Bad),
             )]));
         }
-        grids.push(super::container::Containers::of(std::slice::from_ref(host)).grid());
+        grids.extend(Containers::of(std::slice::from_ref(host)).grids());
         grids
     }
 }

@@ -247,7 +247,10 @@ impl Tabular for Release {
             ("by", Cell::from(self.created_by.as_str())),
         ]);
         let mut grids = vec![facts];
-        grids.extend(self.plan.grids());
+        // An image that others built was not planned.
+        if spec.is_some() {
+            grids.extend(self.plan.grids());
+        }
         grids.push(Builds(self.builds.clone()).grid());
         grids
     }

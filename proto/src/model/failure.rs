@@ -38,14 +38,19 @@ impl Failure {
         self.rule = Some(rule.into());
         self
     }
+
+    /// What failed and why, with the rule that decided, without the remedy.
+    pub fn cause(&self) -> String {
+        match &self.rule {
+            Some(rule) => format!("{} (rule: {rule})", self.message),
+            None => self.message.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)?;
-        if let Some(rule) = &self.rule {
-            write!(formatter, " (rule: {rule})")?;
-        }
+        formatter.write_str(&self.cause())?;
         if let Some(remedy) = &self.remedy {
             write!(formatter, "; {remedy}")?;
         }
