@@ -174,8 +174,7 @@ impl Bases {
 
 fn apt_options(sources: &Sources) -> String {
     let stall = sources.stall_seconds;
-    let mut text =
-        format!("Acquire::Retries \"2\";\nAcquire::http::Timeout \"{stall}\";\n");
+    let mut text = format!("Acquire::Retries \"2\";\nAcquire::http::Timeout \"{stall}\";\n");
     text.push_str(&format!(
         "Acquire::https::Timeout \"{stall}\";\nAcquire::Languages \"none\";\n"
     ));

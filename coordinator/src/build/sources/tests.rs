@@ -49,7 +49,10 @@ fn an_index_reaches_the_installer_by_its_environment_alone() {
         secrets: Secrets::default(),
     };
     let variables = |sources: &Sources| -> std::collections::BTreeMap<_, _> {
-        sources.indexes[0].environment(sources, Some(Path::new("/ca.crt"))).into_iter().collect()
+        sources.indexes[0]
+            .environment(sources, Some(Path::new("/ca.crt")))
+            .into_iter()
+            .collect()
     };
     let one = variables(&sources);
     assert_eq!(one["UV_DEFAULT_INDEX"], "https://m.example/simple");
@@ -58,10 +61,20 @@ fn an_index_reaches_the_installer_by_its_environment_alone() {
     assert_eq!(one["HTTPS_PROXY"], "http://p.example:3128");
     assert_eq!(one["SSL_CERT_FILE"], "/ca.crt");
     sources.indexes.push(index(None));
-    assert_eq!(variables(&sources)["UV_HTTP_RETRIES"], "0", "the next index is tried instead");
-    let plain = Sources { proxy: None, ..sources };
+    assert_eq!(
+        variables(&sources)["UV_HTTP_RETRIES"],
+        "0",
+        "the next index is tried instead"
+    );
+    let plain = Sources {
+        proxy: None,
+        ..sources
+    };
     let variables = plain.indexes[1].environment(&plain, None);
-    assert!(variables.iter().all(|(name, _)| name.starts_with("UV_")), "{variables:?}");
+    assert!(
+        variables.iter().all(|(name, _)| name.starts_with("UV_")),
+        "{variables:?}"
+    );
 }
 
 #[test]

@@ -1,0 +1,136 @@
+//! A builder's engine and the coordinator's build side over it, with a small recipe.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tfleet_compat::{Architecture, BaseImage, Recipe};
+use tfleet_coordinator::artifact::Artifacts;
+use tfleet_coordinator::build::{Additions, BuildPhase, Builds, Built, Freshness, Order};
+use tfleet_coordinator::config::{Builder, Site};
+use tfleet_proto::model::failure::Failure;
+use tfleet_tests::lab::{EngineKind, TestLab};
+use tokio_util::sync::CancellationToken;
+
+/// A lab that is only a builder.
+pub fn lab(kind: EngineKind) -> TestLab {
+    TestLab::builder().builder_engine(kind).up().unwrap()
+}
+
+/// The coordinator's side. Its folders live as long as it does.
+pub struct Workshop {
+    pub builds: Builds,
+    pub folder: TempDir,
+}
+
+impl Workshop {
+    /// With nothing in it.
+    pub fn new(lab: &TestLab, site: Site) -> Self {
+        let folder = TempDir::new_in("/var/tmp").unwrap();
+        let builds = open(folder.path(), lab, site);
+        Self { builds, folder }
+    }
+
+    /// The same folders, another builder or another site.
+    pub fn moved(self, lab: &TestLab, site: Site) -> Self {
+        let builds = open(self.folder.path(), lab, site);
+        Self { builds, ..self }
+    }
+
+    /// Forgets what was built, but neither the locks nor the bases.
+    pub fn forget_builds(&self) {
+        let done = self.folder.path().join("build/done");
+        std::fs::remove_dir_all(&done).unwrap();
+        std::fs::create_dir(&done).unwrap();
+    }
+
+    pub async fn build(&self, order: &Order) -> Result<Built, Failure> {
+        self.watch(order).await.1
+    }
+
+    /// Builds, and says which phases were seen on the way.
+    pub async fn watch(&self, order: &Order) -> (Vec<BuildPhase>, Result<Built, Failure>) {
+        let mut status = self.builds.start(order.clone(), Freshness::Locked).unwrap();
+        let mut phases = Vec::new();
+        loop {
+            let now = status.borrow_and_update().clone();
+            if phases.last() != Some(&now.phase) {
+                phases.push(now.phase);
+            }
+            if let Some(outcome) = now.outcome {
+                return (phases, outcome);
+            }
+            status.changed().await.unwrap();
+        }
+    }
+
+    /// The whole log of the last build of an order.
+    pub async fn log(&self, order: &Order) -> String {
+        let mut lines = self.builds.log(&order.digest(), false);
+        let mut text = String::new();
+        while let Some(some) = lines.recv().await {
+            for line in some.unwrap() {
+                text.push_str(&line.line);
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    pub fn order(&self, requirements: &[&str], additions: Additions) -> Order {
+        self.builds.order(recipe(requirements), additions).unwrap()
+    }
+}
+
+fn open(folder: &Path, lab: &TestLab, site: Site) -> Builds {
+    let artifacts = Artifacts::open(&folder.join("artifacts")).unwrap();
+    let engine = lab.builder().unwrap().endpoint();
+    let builder = Builder {
+        architecture: Architecture::X86_64,
+        engine,
+    };
+    Builds::open(
+        &folder.join("build"),
+        site,
+        &[builder],
+        artifacts,
+        CancellationToken::new(),
+    )
+    .unwrap()
+}
+
+/// A recipe whose packages are kilobytes: what builds do is the same.
+fn recipe(requirements: &[&str]) -> Recipe {
+    Recipe {
+        id: "tf2.15.1-cpu".parse().unwrap(),
+        tensorflow: "2.15.1".parse().unwrap(),
+        cuda: None,
+        python: "3.11".parse().unwrap(),
+        architecture: Architecture::X86_64,
+        base: BaseImage {
+            distribution: "debian".to_owned(),
+            suite: "bookworm".to_owned(),
+        },
+        requirements: requirements.iter().map(|text| (*text).to_owned()).collect(),
+        source_distributions: Vec::new(),
+    }
+}
+
+/// The site as this machine's configuration has it, quick to give up.
+pub fn site() -> Site {
+    Site {
+        stall_seconds: 20,
+        ..Site::default()
+    }
+}
+
+/// Waits until `condition` holds.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("waited a minute in vain until {what}");
+}
