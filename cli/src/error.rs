@@ -114,7 +114,10 @@ impl Error {
             Self::Connect(error) => error.remedy(),
             Self::Call { source, .. } => match (lost_connection(source), source.code()) {
                 (Some(error), _) => error.remedy(),
-                (None, Code::Unavailable) => "check that tfleet-coordinator runs, and try again",
+                // Without a source it was the coordinator itself that said so, of one of its hosts.
+                (None, Code::Unavailable) if source.source().is_some() => {
+                    "check that tfleet-coordinator runs, and try again"
+                }
                 (None, Code::Unauthenticated | Code::PermissionDenied) => {
                     "ask another operator for new credentials: tfleet operator issue YOUR-NAME --out FILE"
                 }
