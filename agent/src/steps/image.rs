@@ -36,7 +36,21 @@ pub(super) fn need(wanted: &DesiredImage, earlier: &[DesiredImage], scene: &Scen
 }
 
 /// What an image needs that nobody wants any more: only references that we gave, and that are still its own, are taken.
-pub(super) fn need_of_unwanted(artifact: &Digest, image: &SceneImage, scene: &Scene) -> Need {
+///
+/// It stays until all that is `wanted` is here: its layers are what the next one mostly consists of, and taking them away
+/// first means sending them again.
+pub(super) fn need_of_unwanted(
+    artifact: &Digest,
+    image: &SceneImage,
+    wanted: &[DesiredImage],
+    scene: &Scene,
+) -> Need {
+    if wanted
+        .iter()
+        .any(|wanted| !scene.has_image(&wanted.artifact))
+    {
+        return Need::Patience;
+    }
     let is_used = scene
         .containers
         .values()

@@ -145,7 +145,7 @@ pub fn next(desired: &DesiredState, scene: &Scene, held: &BTreeSet<Subject>) -> 
         .map(|(artifact, found)| {
             (
                 Subject::Image(*artifact),
-                image::need_of_unwanted(artifact, found, scene),
+                image::need_of_unwanted(artifact, found, &desired.images, scene),
             )
         });
 

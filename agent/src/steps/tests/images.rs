@@ -75,6 +75,14 @@ fn an_unwanted_image_goes_after_the_last_container_that_used_it() {
 }
 
 #[test]
+fn an_image_whose_successor_is_on_its_way_keeps_its_layers_for_it() {
+    let mut world = World::default();
+    world.settle(&desired(&[image(FIRST, "tfleet/train:v1")], &[]));
+    let next = desired(&[image(SECOND, "tfleet/train:v2")], &[]);
+    assert_eq!(world.settle(&next), ["deliver", "forget image"]);
+}
+
+#[test]
 fn only_tags_that_we_gave_and_that_are_still_its_own_are_taken_from_an_image() {
     let mut world = World::default();
     world.settle(&desired(&[image(FIRST, "tfleet/train:v7")], &[]));
