@@ -31,7 +31,7 @@ lint: ## Formatting, clippy, licences
 bench: ## Delivery against `docker save | docker load`, side by side (as root, some minutes)
 	@deploy/prepare.sh engines
 	cargo build --release --locked --workspace --bins --lib
-	cargo run --release --locked -p tfleet-tests --bin tfleet-bench
+	cargo run --release --locked -p tfleet-tests --bin tfleet-bench -- $(if $(SMALL),--small)
 
 agent-portable: ## The agent for any distribution with glibc 2.17 or newer, in target/portable
 	@deploy/prepare.sh build zigbuild
