@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::kernel_module::KernelModule;
 use super::notes::Notes;
-use super::smi::{self, SmiError};
 use super::nvml;
+use super::smi::{self, SmiError};
 
 /// A driver that has not answered by then is hung: each call takes milliseconds.
 const SILENT_FOR: Duration = Duration::from_secs(60);
@@ -48,7 +48,11 @@ struct Answers {
 
 impl DriverProbe {
     pub fn new(proc: PathBuf) -> Self {
-        Self { library: nvml::LIBRARY.into(), proc, inside: Arc::new(Semaphore::new(1)) }
+        Self {
+            library: nvml::LIBRARY.into(),
+            proc,
+            inside: Arc::new(Semaphore::new(1)),
+        }
     }
 
     pub fn set_library(&mut self, library: PathBuf) {
@@ -65,16 +69,30 @@ impl DriverProbe {
             notes.warn(message);
             let fault = Failure::new("driver-hung", message)
                 .with_remedy("see the kernel's log on the host for NVRM lines, and reboot it");
-            return Seen { driver: Some(Driver { fault: Some(fault), ..driver(UNKNOWN) }), gpus: Vec::new() };
+            return Seen {
+                driver: Some(Driver {
+                    fault: Some(fault),
+                    ..driver(UNKNOWN)
+                }),
+                gpus: Vec::new(),
+            };
         };
         notes.append(answers.notes);
         let mut seen = match answers.nvml {
             Ok(nvml) => {
                 notes.append(nvml.notes);
-                let driver = Driver { cuda_version: nvml.cuda_version, ..driver(&nvml.driver_version) };
-                Seen { driver: Some(driver), gpus: nvml.gpus }
+                let driver = Driver {
+                    cuda_version: nvml.cuda_version,
+                    ..driver(&nvml.driver_version)
+                };
+                Seen {
+                    driver: Some(driver),
+                    gpus: nvml.gpus,
+                }
             }
-            Err(error) => without_nvml(&error, answers.library_version, &answers.kernel, notes).await,
+            Err(error) => {
+                without_nvml(&error, answers.library_version, &answers.kernel, notes).await
+            }
         };
         if let Some(driver) = &mut seen.driver {
             add_kernel_module(driver, answers.kernel.version, notes);
@@ -97,7 +115,12 @@ impl DriverProbe {
                 Err(error) if is_installed(error) => nvml::library_version(&probe.library).ok(),
                 _ => None,
             };
-            Answers { kernel, nvml, library_version, notes }
+            Answers {
+                kernel,
+                nvml,
+                library_version,
+                notes,
+            }
         });
         tokio::time::timeout(SILENT_FOR, work).await.ok()?.ok()
     }
@@ -120,25 +143,55 @@ async fn without_nvml(
         let version = library_version.unwrap_or_else(|| UNKNOWN.to_owned());
         let fault = fault(error, &version, kernel);
         notes.warn(fault.message.clone());
-        return Seen { driver: Some(Driver { fault: Some(fault), ..driver(&version) }), gpus: Vec::new() };
+        return Seen {
+            driver: Some(Driver {
+                fault: Some(fault),
+                ..driver(&version)
+            }),
+            gpus: Vec::new(),
+        };
     }
     let smi = match smi::look().await {
         Ok(seen) => seen,
-        Err(SmiError::Missing | SmiError::NoDriver) if !is_installed(error) && kernel.version.is_none() => {
+        Err(SmiError::Missing | SmiError::NoDriver)
+            if !is_installed(error) && kernel.version.is_none() =>
+        {
             return Seen::default();
         }
         Err(smi) => {
-            let version = library_version.or_else(|| kernel.version.clone()).unwrap_or_else(|| UNKNOWN.to_owned());
-            let fault = Failure::new("nvml-failed", format!("NVML does not work ({error}), and {smi}"))
-                .with_remedy(format!("install the driver's libraries, so that {} can be loaded", nvml::LIBRARY));
+            let version = library_version
+                .or_else(|| kernel.version.clone())
+                .unwrap_or_else(|| UNKNOWN.to_owned());
+            let fault = Failure::new(
+                "nvml-failed",
+                format!("NVML does not work ({error}), and {smi}"),
+            )
+            .with_remedy(format!(
+                "install the driver's libraries, so that {} can be loaded",
+                nvml::LIBRARY
+            ));
             notes.warn(fault.message.clone());
-            return Seen { driver: Some(Driver { fault: Some(fault), ..driver(&version) }), gpus: Vec::new() };
+            return Seen {
+                driver: Some(Driver {
+                    fault: Some(fault),
+                    ..driver(&version)
+                }),
+                gpus: Vec::new(),
+            };
         }
     };
-    notes.warn(format!("NVML does not work ({error}); nvidia-smi was asked instead"));
+    notes.warn(format!(
+        "NVML does not work ({error}); nvidia-smi was asked instead"
+    ));
     notes.append(smi.notes);
-    let version = smi.driver_version.or_else(|| kernel.version.clone()).unwrap_or_else(|| UNKNOWN.to_owned());
-    Seen { driver: Some(driver(&version)), gpus: smi.gpus }
+    let version = smi
+        .driver_version
+        .or_else(|| kernel.version.clone())
+        .unwrap_or_else(|| UNKNOWN.to_owned());
+    Seen {
+        driver: Some(driver(&version)),
+        gpus: smi.gpus,
+    }
 }
 
 fn add_kernel_module(driver: &mut Driver, version: Option<String>, notes: &mut Notes) {
@@ -156,8 +209,12 @@ fn add_cuda_level(driver: &mut Driver, notes: &mut Notes) {
     if driver.cuda_version.is_some() {
         return;
     }
-    let Ok(version) = driver.version.parse::<DriverVersion>() else { return };
-    driver.cuda_version = Catalog::builtin().cuda_level_of(&version).map(|level| level.to_string());
+    let Ok(version) = driver.version.parse::<DriverVersion>() else {
+        return;
+    };
+    driver.cuda_version = Catalog::builtin()
+        .cuda_level_of(&version)
+        .map(|level| level.to_string());
     if driver.cuda_version.is_some() {
         notes.source("driver.cuda_version", Source::Catalog);
     }
@@ -170,12 +227,19 @@ async fn add_compute_capabilities(gpus: &mut [Gpu], notes: &mut Notes) {
     }
     // A refusal leaves the catalog, whose own silence is said below.
     let by_smi = smi::compute_capabilities().await.unwrap_or_default();
-    for gpu in gpus.iter_mut().filter(|gpu| gpu.compute_capability.is_none()) {
-        let (capability, source) = match (by_smi.get(&gpu.uuid), Catalog::builtin().gpu(&gpu.name)) {
+    for gpu in gpus
+        .iter_mut()
+        .filter(|gpu| gpu.compute_capability.is_none())
+    {
+        let (capability, source) = match (by_smi.get(&gpu.uuid), Catalog::builtin().gpu(&gpu.name))
+        {
             (Some(capability), _) => (capability.clone(), Source::NvidiaSmi),
             (None, Ok(product)) => (product.capability.to_string(), Source::Catalog),
             (None, Err(unknown)) => {
-                notes.warn(format!("the compute capability of GPU {} is not known: {unknown}", gpu.index));
+                notes.warn(format!(
+                    "the compute capability of GPU {} is not known: {unknown}",
+                    gpu.index
+                ));
                 continue;
             }
         };
@@ -185,14 +249,24 @@ async fn add_compute_capabilities(gpus: &mut [Gpu], notes: &mut Notes) {
 }
 
 fn driver(version: &str) -> Driver {
-    Driver { version: version.to_owned(), kernel_module_version: None, cuda_version: None, fault: None }
+    Driver {
+        version: version.to_owned(),
+        kernel_module_version: None,
+        cuda_version: None,
+        fault: None,
+    }
 }
 
 fn fault(error: &NvmlError, library: &str, kernel: &KernelModule) -> Failure {
     match (error, &kernel.version) {
-        (NvmlError::LibRmVersionMismatch, module) => mismatch(library, module.as_deref().unwrap_or(UNKNOWN)),
-        (error, _) => Failure::new("driver-not-loaded", format!("the NVIDIA driver is installed and not loaded: {error}"))
-            .with_remedy("run `modprobe nvidia`; if it fails, the kernel's log says why"),
+        (NvmlError::LibRmVersionMismatch, module) => {
+            mismatch(library, module.as_deref().unwrap_or(UNKNOWN))
+        }
+        (error, _) => Failure::new(
+            "driver-not-loaded",
+            format!("the NVIDIA driver is installed and not loaded: {error}"),
+        )
+        .with_remedy("run `modprobe nvidia`; if it fails, the kernel's log says why"),
     }
 }
 

@@ -23,7 +23,11 @@ pub(super) async fn look(engine: &Engine, notes: &mut Notes) -> Seen {
         Ok(answers) => answers,
         Err(error) => {
             let engine = silent(engine.endpoint(), error.failure());
-            return Seen { engine, images: Vec::new(), facts: None };
+            return Seen {
+                engine,
+                images: Vec::new(),
+                facts: None,
+            };
         }
     };
     for field in ["engine", "images"] {
@@ -45,11 +49,18 @@ pub(super) async fn look(engine: &Engine, notes: &mut Notes) -> Seen {
         storage_driver: facts.storage_driver.clone(),
         image_store: Some(facts.image_store),
         runtimes,
-        data_root: facts.data_root.as_ref().map(|folder| folder.display().to_string()),
+        data_root: facts
+            .data_root
+            .as_ref()
+            .map(|folder| folder.display().to_string()),
         data_root_free_bytes: free_bytes,
         fault: None,
     };
-    Seen { engine, images, facts: Some(facts) }
+    Seen {
+        engine,
+        images,
+        facts: Some(facts),
+    }
 }
 
 async fn ask(engine: &Engine) -> Result<(EngineFacts, Vec<EngineImage>), EngineError> {
@@ -62,7 +73,10 @@ async fn free_bytes(folder: &Path, notes: &mut Notes) -> u64 {
     match tokio::task::spawn_blocking(move || statvfs(&asked)).await {
         Ok(Ok(room)) => room.f_bavail.saturating_mul(room.f_frsize),
         Ok(Err(error)) => {
-            notes.warn(format!("what is free in {} is not known: {error}", folder.display()));
+            notes.warn(format!(
+                "what is free in {} is not known: {error}",
+                folder.display()
+            ));
             0
         }
         // The agent is stopping.

@@ -19,7 +19,10 @@ const RUNTIME: &str = "nvidia";
 const VOLUME_PLUGIN: &str = "nvidia-docker";
 /// NVIDIA's devices among those of the Container Device Interface.
 const CDI_KIND: &str = "nvidia.com/gpu";
-const DEVICE_REQUESTS_SINCE: ApiVersion = ApiVersion { major: 1, minor: 40 };
+const DEVICE_REQUESTS_SINCE: ApiVersion = ApiVersion {
+    major: 1,
+    minor: 40,
+};
 /// The path of a service that says nothing about it, and of one that systemd listens for.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -40,10 +43,19 @@ pub(super) async fn look(endpoint: &str, proc: &Path, facts: &EngineFacts) -> Ve
     let work = tokio::task::spawn_blocking(move || {
         let surroundings = Surroundings::of(process, &proc);
         [
-            (GpuMode::DeviceRequest, facts.api_version >= DEVICE_REQUESTS_SINCE && surroundings.has_program(HOOK)),
+            (
+                GpuMode::DeviceRequest,
+                facts.api_version >= DEVICE_REQUESTS_SINCE && surroundings.has_program(HOOK),
+            ),
             (GpuMode::Runtime, has_runtime(&facts, &surroundings)),
             (GpuMode::Cdi, has_cdi(&facts, &surroundings)),
-            (GpuMode::VolumePlugin, facts.volume_plugins.iter().any(|plugin| plugin == VOLUME_PLUGIN)),
+            (
+                GpuMode::VolumePlugin,
+                facts
+                    .volume_plugins
+                    .iter()
+                    .any(|plugin| plugin == VOLUME_PLUGIN),
+            ),
         ]
         .into_iter()
         .filter_map(|(mode, works)| works.then_some(mode))
@@ -55,7 +67,9 @@ pub(super) async fn look(endpoint: &str, proc: &Path, facts: &EngineFacts) -> Ve
 
 /// The process that listens on the engine's socket, if it can be told.
 async fn engine_process(endpoint: &str) -> Option<i32> {
-    let socket = UnixStream::connect(endpoint.strip_prefix("unix://")?).await.ok()?;
+    let socket = UnixStream::connect(endpoint.strip_prefix("unix://")?)
+        .await
+        .ok()?;
     let process = socket.peer_cred().ok()?.pid()?;
     // Zero is a process of another namespace, and systemd listens for engines that it has yet to start.
     (process > 1).then_some(process)
@@ -68,9 +82,15 @@ impl Surroundings {
             let folder = proc.join(process.to_string());
             let environment = fs::read(folder.join("environ")).ok()?;
             let root = folder.join("root");
-            root.join("proc").exists().then_some(Self { root, path: path_in(&environment) })
+            root.join("proc").exists().then_some(Self {
+                root,
+                path: path_in(&environment),
+            })
         });
-        seen.unwrap_or_else(|| Self { root: PathBuf::from("/"), path: USUAL_PATH.to_owned() })
+        seen.unwrap_or_else(|| Self {
+            root: PathBuf::from("/"),
+            path: USUAL_PATH.to_owned(),
+        })
     }
 
     /// `path` is absolute, as the engine sees it.
@@ -85,14 +105,22 @@ impl Surroundings {
         if name.is_absolute() {
             return exists(name);
         }
-        self.path.split(':').filter(|folder| folder.starts_with('/')).any(|folder| exists(&Path::new(folder).join(name)))
+        self.path
+            .split(':')
+            .filter(|folder| folder.starts_with('/'))
+            .any(|folder| exists(&Path::new(folder).join(name)))
     }
 }
 
 /// PATH in an environment as /proc shows it: entries that end with a zero.
 pub(super) fn path_in(environment: &[u8]) -> String {
-    let path = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"PATH="));
-    path.map_or_else(|| USUAL_PATH.to_owned(), |path| String::from_utf8_lossy(path).into_owned())
+    let path = environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(b"PATH="));
+    path.map_or_else(
+        || USUAL_PATH.to_owned(),
+        |path| String::from_utf8_lossy(path).into_owned(),
+    )
 }
 
 fn has_runtime(facts: &EngineFacts, surroundings: &Surroundings) -> bool {
@@ -108,15 +136,22 @@ fn has_runtime(facts: &EngineFacts, surroundings: &Surroundings) -> bool {
 fn has_cdi(facts: &EngineFacts, surroundings: &Surroundings) -> bool {
     let is_nvidia = |device: &String| device.split('=').next() == Some(CDI_KIND);
     facts.cdi_devices.iter().any(is_nvidia)
-        || facts.cdi_folders.iter().any(|folder| describes_nvidia(&surroundings.reach(folder)))
+        || facts
+            .cdi_folders
+            .iter()
+            .any(|folder| describes_nvidia(&surroundings.reach(folder)))
 }
 
 /// Descriptions are JSON or YAML. The kind is a word that stands in them for nothing else, so that no parser is needed.
 fn describes_nvidia(folder: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return false;
+    };
     entries.flatten().any(|entry| {
         let path = entry.path();
-        let is_description = path.extension().is_some_and(|ending| ending == "json" || ending == "yaml");
+        let is_description = path
+            .extension()
+            .is_some_and(|ending| ending == "json" || ending == "yaml");
         is_description && fs::read_to_string(&path).is_ok_and(|text| text.contains(CDI_KIND))
     })
 }

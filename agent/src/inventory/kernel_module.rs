@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::{fs, io};
 
+use tfleet_proto::model::inventory::Gpu;
+
 use super::notes::Notes;
 
 /// The loaded module. Its absence is not an error: most hosts have none.
@@ -11,7 +13,7 @@ use super::notes::Notes;
 pub(super) struct KernelModule {
     /// "470.256.02".
     pub version: Option<String>,
-    /// In the order of their PCI addresses, which is the order of NVML's indices.
+    /// In the order of their PCI addresses.
     pub gpus: Vec<KernelGpu>,
 }
 
@@ -28,7 +30,9 @@ impl KernelModule {
     /// Reads files only; `proc` is where the proc file system is mounted.
     pub fn look(proc: &Path, notes: &mut Notes) -> Self {
         let folder = proc.join("driver/nvidia");
-        let version = read(&folder.join("version"), notes).as_deref().and_then(module_version);
+        let version = read(&folder.join("version"), notes)
+            .as_deref()
+            .and_then(module_version);
         let mut gpus: Vec<KernelGpu> = match fs::read_dir(folder.join("gpus")) {
             Ok(entries) => entries
                 .flatten()
@@ -48,12 +52,28 @@ impl KernelModule {
 impl KernelGpu {
     pub(super) fn parse(pci_address: String, information: &str) -> Self {
         let value = |key: &str| {
-            let line = information.lines().find_map(|line| line.strip_prefix(key))?;
+            let line = information
+                .lines()
+                .find_map(|line| line.strip_prefix(key))?;
             let value = line.trim();
             // A GPU that was never initialised has a UUID of question marks.
             (!value.is_empty() && !value.contains('?')).then(|| value.to_owned())
         };
-        Self { name: value("Model:"), uuid: value("GPU UUID:"), pci_address }
+        Self {
+            name: value("Model:"),
+            uuid: value("GPU UUID:"),
+            pci_address,
+        }
+    }
+
+    /// The address as NVML writes it: "00000000:00:1E.0". The kernel writes the domain with four digits.
+    pub fn pci_bus_id(&self) -> String {
+        format!("0000{}", self.pci_address.to_uppercase())
+    }
+
+    /// Whether NVML's `gpu` is this one. It may have had no UUID until NVML woke it.
+    pub fn is(&self, gpu: &Gpu) -> bool {
+        gpu.pci_bus_id.as_ref() == Some(&self.pci_bus_id()) || self.uuid.as_ref() == Some(&gpu.uuid)
     }
 }
 
@@ -61,13 +81,21 @@ impl KernelGpu {
 /// "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.256.02  …" and
 /// "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  535.183.01  …".
 pub(super) fn module_version(text: &str) -> Option<String> {
-    let line = text.lines().find_map(|line| line.strip_prefix("NVRM version:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("NVRM version:"))?;
     let words = line.split_once("Kernel Module")?.1.split_whitespace();
-    words.filter(|word| is_version(word)).map(str::to_owned).next()
+    words
+        .filter(|word| is_version(word))
+        .map(str::to_owned)
+        .next()
 }
 
 fn is_version(word: &str) -> bool {
-    word.contains('.') && word.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    word.contains('.')
+        && word
+            .split('.')
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn read(path: &Path, notes: &mut Notes) -> Option<String> {

@@ -12,13 +12,18 @@ const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// Reads files only; `proc` is where the proc file system is mounted.
 pub(super) fn look(proc: &Path, notes: &mut Notes) -> Machine {
-    let processors = read(&proc.join("cpuinfo"), notes).map(|text| Processors::parse(&text)).unwrap_or_default();
+    let processors = read(&proc.join("cpuinfo"), notes)
+        .map(|text| Processors::parse(&text))
+        .unwrap_or_default();
     let memory = read(&proc.join("meminfo"), notes);
     Machine {
         // The agent is built for one architecture; its names are those of `uname -m`.
         architecture: std::env::consts::ARCH.to_owned(),
-        distribution: OS_RELEASE.iter().find_map(|path| pretty_name(&fs::read_to_string(path).ok()?)),
-        kernel_release: read(&proc.join("sys/kernel/osrelease"), notes).map(|text| text.trim().to_owned()),
+        distribution: OS_RELEASE
+            .iter()
+            .find_map(|path| pretty_name(&fs::read_to_string(path).ok()?)),
+        kernel_release: read(&proc.join("sys/kernel/osrelease"), notes)
+            .map(|text| text.trim().to_owned()),
         cpu_model: processors.model,
         cpu_count: processors.count,
         cpu_flags: processors.flags,
@@ -41,7 +46,9 @@ impl Processors {
         for (key, value) in text.lines().filter_map(|line| line.split_once(':')) {
             match key.trim() {
                 "processor" => processors.count += 1,
-                "model name" if processors.model.is_none() => processors.model = Some(value.trim().to_owned()),
+                "model name" if processors.model.is_none() => {
+                    processors.model = Some(value.trim().to_owned())
+                }
                 // Arm's kernel calls them so.
                 "flags" | "Features" if processors.flags.is_empty() => {
                     processors.flags = value.split_whitespace().map(str::to_owned).collect();
@@ -55,13 +62,18 @@ impl Processors {
 
 /// PRETTY_NAME, without its quotes.
 pub(super) fn pretty_name(os_release: &str) -> Option<String> {
-    let value = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?.trim();
+    let value = os_release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))?
+        .trim();
     Some(value.trim_matches(['"', '\'']).to_owned())
 }
 
 /// MemTotal of /proc/meminfo, which counts in KiB.
 pub(super) fn total_bytes(meminfo: &str) -> Option<u64> {
-    let value = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let value = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }

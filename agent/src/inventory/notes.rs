@@ -11,7 +11,10 @@ pub(super) struct Notes {
 impl Notes {
     /// Notes the source of the field at this path, such as "driver.cuda_version".
     pub fn source(&mut self, field: impl Into<String>, source: Source) {
-        self.sources.push(FieldSource { field: field.into(), source });
+        self.sources.push(FieldSource {
+            field: field.into(),
+            source,
+        });
     }
 
     /// Notes a sentence for the operator.

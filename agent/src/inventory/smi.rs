@@ -18,8 +18,7 @@ const PROGRAM: &str = "nvidia-smi";
 /// Its answer comes at once or, with a hung driver, never.
 const SILENT_FOR: Duration = Duration::from_secs(30);
 /// Known to every version since 340, in the order of [`Row::parse`].
-const FIELDS: &str =
-    "index,uuid,name,driver_version,pci.bus_id,memory.total,memory.used,temperature.gpu,utilization.gpu";
+const FIELDS: &str = "index,uuid,name,driver_version,pci.bus_id,memory.total,memory.used,temperature.gpu,utilization.gpu";
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SmiError {
@@ -30,7 +29,10 @@ pub(super) enum SmiError {
     #[error("this nvidia-smi does not know the field {0}")]
     UnknownField(String),
     #[error("nvidia-smi failed with {status}: {said}")]
-    Failed { status: std::process::ExitStatus, said: String },
+    Failed {
+        status: std::process::ExitStatus,
+        said: String,
+    },
     #[error("nvidia-smi has said nothing for {} seconds", SILENT_FOR.as_secs())]
     Hung,
     #[error("cannot run nvidia-smi")]
@@ -66,7 +68,11 @@ pub(super) async fn look() -> Result<Seen, SmiError> {
     if driver_version.is_some() {
         notes.source("driver.version", Source::NvidiaSmi);
     }
-    Ok(Seen { driver_version, gpus, notes })
+    Ok(Seen {
+        driver_version,
+        gpus,
+        notes,
+    })
 }
 
 /// Compute capabilities by UUID. Versions up to 470 do not know the field.
@@ -85,7 +91,10 @@ async fn processes() -> Result<Vec<(String, GpuProcess)>, SmiError> {
             let bad = || SmiError::Line(line.to_owned());
             let (uuid, rest) = line.split_once(", ").ok_or_else(bad)?;
             let (pid, used) = rest.split_once(", ").ok_or_else(bad)?;
-            let process = GpuProcess { pid: pid.parse().map_err(|_| bad())?, memory_used_bytes: mebibytes(used) };
+            let process = GpuProcess {
+                pid: pid.parse().map_err(|_| bad())?,
+                memory_used_bytes: mebibytes(used),
+            };
             Ok((uuid.to_owned(), process))
         })
         .collect()
@@ -102,7 +111,18 @@ impl Row {
     pub(super) fn parse(line: &str) -> Result<Self, SmiError> {
         let bad = || SmiError::Line(line.to_owned());
         let values: Vec<&str> = line.split(", ").collect();
-        let [index, uuid, name, driver, pci, total, used, temperature, utilisation] = values[..] else {
+        let [
+            index,
+            uuid,
+            name,
+            driver,
+            pci,
+            total,
+            used,
+            temperature,
+            utilisation,
+        ] = values[..]
+        else {
             return Err(bad());
         };
         Ok(Self {
@@ -146,7 +166,10 @@ async fn ask(query: &str, fields: &str) -> Result<String, SmiError> {
         Some(0) => Ok(text),
         Some(2) => Err(SmiError::UnknownField(fields.to_owned())),
         Some(9) => Err(SmiError::NoDriver),
-        _ => Err(SmiError::Failed { status: output.status, said: text }),
+        _ => Err(SmiError::Failed {
+            status: output.status,
+            said: text,
+        }),
     }
 }
 

@@ -16,7 +16,10 @@ fn both_spellings_of_the_kernel_module_tell_its_version() {
 fn the_kernel_names_a_gpu_unless_it_never_woke_it() {
     let awake = "Model: \t\t Tesla T4\nIRQ:   \t\t 11\nGPU UUID: \t GPU-1234\n";
     let gpu = KernelGpu::parse("0000:00:1e.0".to_owned(), awake);
-    assert_eq!((gpu.name.as_deref(), gpu.uuid.as_deref()), (Some("Tesla T4"), Some("GPU-1234")));
+    assert_eq!(
+        (gpu.name.as_deref(), gpu.uuid.as_deref()),
+        (Some("Tesla T4"), Some("GPU-1234"))
+    );
     let asleep = "Model: \t\t Tesla T4\nGPU UUID: \t GPU-????????-????-????-????-????????????\n";
     assert_eq!(KernelGpu::parse(String::new(), asleep).uuid, None);
 }
@@ -24,29 +27,50 @@ fn the_kernel_names_a_gpu_unless_it_never_woke_it() {
 #[test]
 fn processors_are_counted_and_their_flags_read_on_both_architectures() {
     let x86 = "processor\t: 0\nmodel name\t: Xeon\nflags\t\t: fpu avx\n\nprocessor\t: 1\nmodel name\t: Xeon\nflags\t\t: fpu avx\n";
-    assert_eq!(format!("{:?}", Processors::parse(x86)), r#"Processors { model: Some("Xeon"), count: 2, flags: ["fpu", "avx"] }"#);
+    assert_eq!(
+        format!("{:?}", Processors::parse(x86)),
+        r#"Processors { model: Some("Xeon"), count: 2, flags: ["fpu", "avx"] }"#
+    );
     let arm = "processor\t: 0\nFeatures\t: fp asimd\n";
-    assert_eq!(format!("{:?}", Processors::parse(arm)), r#"Processors { model: None, count: 1, flags: ["fp", "asimd"] }"#);
+    assert_eq!(
+        format!("{:?}", Processors::parse(arm)),
+        r#"Processors { model: None, count: 1, flags: ["fp", "asimd"] }"#
+    );
 }
 
 #[test]
 fn names_and_sizes_lose_their_quotes_and_units() {
-    assert_eq!(pretty_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n").as_deref(), Some("Debian GNU/Linux 12"));
-    assert_eq!(total_bytes("MemTotal:        2048 kB\nMemFree: 1 kB\n"), Some(2 << 20));
+    assert_eq!(
+        pretty_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n").as_deref(),
+        Some("Debian GNU/Linux 12")
+    );
+    assert_eq!(
+        total_bytes("MemTotal:        2048 kB\nMemFree: 1 kB\n"),
+        Some(2 << 20)
+    );
     assert_eq!(total_bytes("MemFree: 1 kB\n"), None);
 }
 
 #[test]
 fn nvidia_smi_may_not_know_a_value() {
-    let row = Row::parse("0, GPU-1, Tesla T4, 470.256.02, 00000000:00:1E.0, 15109, [N/A], 41, [Not Supported]").unwrap();
+    let row = Row::parse(
+        "0, GPU-1, Tesla T4, 470.256.02, 00000000:00:1E.0, 15109, [N/A], 41, [Not Supported]",
+    )
+    .unwrap();
     assert_eq!(row.driver_version, "470.256.02");
     assert_eq!(row.gpu.memory_bytes, Some(15_109 << 20));
-    assert_eq!((row.gpu.memory_used_bytes, row.gpu.utilisation_percent), (None, None));
+    assert_eq!(
+        (row.gpu.memory_used_bytes, row.gpu.utilisation_percent),
+        (None, None)
+    );
     assert!(matches!(Row::parse("0, GPU-1"), Err(SmiError::Line(_))));
 }
 
 #[test]
 fn a_service_without_a_path_has_the_usual_one() {
-    assert_eq!(path_in(b"HOME=/root\0PATH=/opt/hook:/bin\0"), "/opt/hook:/bin");
+    assert_eq!(
+        path_in(b"HOME=/root\0PATH=/opt/hook:/bin\0"),
+        "/opt/hook:/bin"
+    );
     assert!(path_in(b"HOME=/root\0").contains("/usr/bin"));
 }

@@ -11,7 +11,16 @@ pub(super) type Call<'a, T> = &'a dyn Fn() -> Result<T, NvmlError>;
 pub(super) fn newest<T>(calls: &[Call<'_, T>]) -> Result<Option<(T, Source)>, NvmlError> {
     for (age, call) in calls.iter().enumerate() {
         match call() {
-            Ok(value) => return Ok(Some((value, if age == 0 { Source::Nvml } else { Source::NvmlOlder }))),
+            Ok(value) => {
+                return Ok(Some((
+                    value,
+                    if age == 0 {
+                        Source::Nvml
+                    } else {
+                        Source::NvmlOlder
+                    },
+                )));
+            }
             Err(error) if is_older_library(&error) => {}
             Err(NvmlError::NotSupported) => return Ok(None),
             Err(error) => return Err(error),
@@ -25,6 +34,8 @@ pub(super) fn newest<T>(calls: &[Call<'_, T>]) -> Result<Option<(T, Source)>, Nv
 fn is_older_library(error: &NvmlError) -> bool {
     matches!(
         error,
-        NvmlError::FailedToLoadSymbol(_) | NvmlError::FunctionNotFound | NvmlError::UnexpectedVariant(_)
+        NvmlError::FailedToLoadSymbol(_)
+            | NvmlError::FunctionNotFound
+            | NvmlError::UnexpectedVariant(_)
     )
 }

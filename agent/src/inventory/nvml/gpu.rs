@@ -11,7 +11,7 @@ use tfleet_proto::model::inventory::{Gpu, GpuProcess, Source};
 
 use super::call::{Call, newest};
 use super::older;
-use crate::inventory::kernel_module::KernelGpu;
+use crate::inventory::kernel_module::{KernelGpu, KernelModule};
 use crate::inventory::notes::Notes;
 
 pub(super) struct Memory {
@@ -28,19 +28,50 @@ pub(super) struct PciAddress {
 /// As NVML's third version writes it: "00000000:00:1E.0".
 impl fmt::Display for PciAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:08X}:{:02X}:{:02X}.0", self.domain, self.bus, self.device)
+        write!(
+            formatter,
+            "{:08X}:{:02X}:{:02X}.0",
+            self.domain, self.bus, self.device
+        )
     }
 }
 
-/// Looks at the GPU with this index. `kernel` names it if it does not answer.
-pub(super) fn look(nvml: &Nvml, index: u32, kernel: Option<&KernelGpu>, notes: &mut Notes) -> Gpu {
-    match Reading::of(nvml, index) {
-        Ok((gpu, read)) => {
-            notes.append(read);
-            gpu
-        }
-        Err(error) => without_answer(index, kernel, &error, notes),
+/// Looks at every GPU. One that does not answer is among those that the kernel module knows besides the answering ones;
+/// its index does not lead to it, since NVML promises no order.
+pub(super) fn look(
+    nvml: &Nvml,
+    kernel: &KernelModule,
+    notes: &mut Notes,
+) -> Result<Vec<Gpu>, NvmlError> {
+    let readings: Vec<_> = (0..nvml.device_count()?)
+        .map(|index| (index, Reading::of(nvml, index)))
+        .collect();
+    let answering: Vec<Gpu> = readings
+        .iter()
+        .filter_map(|(_, reading)| reading.as_ref().ok())
+        .map(|(gpu, _)| gpu.clone())
+        .collect();
+    let mut others = kernel
+        .gpus
+        .iter()
+        .filter(|known| !answering.iter().any(|gpu| known.is(gpu)));
+    let mut gpus = Vec::with_capacity(readings.len());
+    for (index, reading) in readings {
+        gpus.push(match reading {
+            Ok((gpu, read)) => {
+                notes.append(read);
+                gpu
+            }
+            Err(error) => without_answer(index, others.next(), &error, notes),
+        });
     }
+    for unlisted in others {
+        notes.warn(format!(
+            "the kernel module has a GPU at {} that NVML does not list: see the kernel's log for NVRM lines",
+            unlisted.pci_address
+        ));
+    }
+    Ok(gpus)
 }
 
 /// A GPU that is being read. What was noted is thrown away if it is lost meanwhile.
@@ -52,7 +83,10 @@ struct Reading {
 impl Reading {
     fn of(nvml: &Nvml, index: u32) -> Result<(Gpu, Notes), NvmlError> {
         let device = &nvml.device_by_index(index)?;
-        let mut read = Self { uuid: device.uuid()?, notes: Notes::default() };
+        let mut read = Self {
+            uuid: device.uuid()?,
+            notes: Notes::default(),
+        };
         let name = device.name()?;
         for field in ["uuid", "name"] {
             read.note(field, Source::Nvml);
@@ -63,22 +97,41 @@ impl Reading {
         )?;
         let processes = read.value(
             &["processes"],
-            &[&|| processes(device), &|| older::processes_v2(nvml, device), &|| older::processes_v1(nvml, device)],
+            &[
+                &|| processes(device),
+                &|| older::processes_v2(nvml, device),
+                &|| older::processes_v1(nvml, device),
+            ],
         )?;
         let gpu = Gpu {
             index,
             name,
-            compute_capability: read.value(&["compute_capability"], &[&|| compute_capability(device)])?,
+            compute_capability: read
+                .value(&["compute_capability"], &[&|| compute_capability(device)])?,
             memory_bytes: memory.as_ref().map(|memory| memory.total_bytes),
             memory_used_bytes: memory.as_ref().map(|memory| memory.used_bytes),
-            mig_enabled: read.value(&["mig_enabled"], &[&|| Ok(device.mig_mode()?.current == 1)])?,
-            ecc_enabled: read.value(&["ecc_enabled"], &[&|| Ok(device.is_ecc_enabled()?.currently_enabled)])?,
-            temperature_celsius: read
-                .value(&["temperature_celsius"], &[&|| device.temperature(TemperatureSensor::Gpu)])?,
-            utilisation_percent: read.value(&["utilisation_percent"], &[&|| Ok(device.utilization_rates()?.gpu)])?,
+            mig_enabled: read
+                .value(&["mig_enabled"], &[&|| Ok(device.mig_mode()?.current == 1)])?,
+            ecc_enabled: read.value(
+                &["ecc_enabled"],
+                &[&|| Ok(device.is_ecc_enabled()?.currently_enabled)],
+            )?,
+            temperature_celsius: read.value(
+                &["temperature_celsius"],
+                &[&|| device.temperature(TemperatureSensor::Gpu)],
+            )?,
+            utilisation_percent: read.value(
+                &["utilisation_percent"],
+                &[&|| Ok(device.utilization_rates()?.gpu)],
+            )?,
             processes: processes.unwrap_or_default(),
             pci_bus_id: read
-                .value(&["pci_bus_id"], &[&|| pci_address(device), &|| older::pci_address(nvml, device)])?
+                .value(
+                    &["pci_bus_id"],
+                    &[&|| pci_address(device), &|| {
+                        older::pci_address(nvml, device)
+                    }],
+                )?
                 .map(|address| address.to_string()),
             fault: None,
             uuid: read.uuid.clone(),
@@ -98,19 +151,30 @@ impl Reading {
             Ok(None) => Ok(None),
             Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => Err(error),
             Err(error) => {
-                self.notes.warn(format!("NVML does not tell {} of {}: {error}", fields.join(" and "), self.uuid));
+                self.notes.warn(format!(
+                    "NVML does not tell {} of {}: {error}",
+                    fields.join(" and "),
+                    self.uuid
+                ));
                 Ok(None)
             }
         }
     }
 
     fn note(&mut self, field: &str, source: Source) {
-        self.notes.source(format!("gpus[{}].{field}", self.uuid), source);
+        self.notes
+            .source(format!("gpus[{}].{field}", self.uuid), source);
     }
 }
 
 /// What is left of a GPU that does not answer: how the kernel module names it.
-fn without_answer(index: u32, kernel: Option<&KernelGpu>, error: &NvmlError, notes: &mut Notes) -> Gpu {
+fn without_answer(
+    index: u32,
+    kernel: Option<&KernelGpu>,
+    error: &NvmlError,
+    notes: &mut Notes,
+) -> Gpu {
+    let pci_bus_id = kernel.map(KernelGpu::pci_bus_id);
     let kernel = kernel.cloned().unwrap_or_default();
     // Without a UUID it still needs a name of its own; no UUID looks like this.
     let uuid = kernel.uuid.unwrap_or_else(|| format!("index-{index}"));
@@ -131,8 +195,7 @@ fn without_answer(index: u32, kernel: Option<&KernelGpu>, error: &NvmlError, not
         temperature_celsius: None,
         utilisation_percent: None,
         processes: Vec::new(),
-        // The kernel writes the domain with four digits, NVML with eight.
-        pci_bus_id: (!kernel.pci_address.is_empty()).then(|| format!("0000{}", kernel.pci_address.to_uppercase())),
+        pci_bus_id,
         fault: Some(fault),
     }
 }
@@ -150,12 +213,19 @@ fn fault(index: u32, error: &NvmlError) -> Failure {
 
 fn memory(device: &Device<'_>) -> Result<Memory, NvmlError> {
     let memory = device.memory_info()?;
-    Ok(Memory { total_bytes: memory.total, used_bytes: memory.used })
+    Ok(Memory {
+        total_bytes: memory.total,
+        used_bytes: memory.used,
+    })
 }
 
 fn pci_address(device: &Device<'_>) -> Result<PciAddress, NvmlError> {
     let info = device.pci_info()?;
-    Ok(PciAddress { domain: info.domain, bus: info.bus, device: info.device })
+    Ok(PciAddress {
+        domain: info.domain,
+        bus: info.bus,
+        device: info.device,
+    })
 }
 
 fn compute_capability(device: &Device<'_>) -> Result<String, NvmlError> {

@@ -37,21 +37,28 @@ pub(super) fn look(library: &OsStr, kernel: &KernelModule) -> Result<Seen, NvmlE
     let mut notes = Notes::default();
     let driver_version = nvml.sys_driver_version()?;
     notes.source("driver.version", Source::Nvml);
-    let cuda_version = match call::newest(&[&|| nvml.sys_cuda_driver_version(), &|| older::cuda_version(&nvml)]) {
+    let cuda_version = match call::newest(&[&|| nvml.sys_cuda_driver_version(), &|| {
+        older::cuda_version(&nvml)
+    }]) {
         Ok(Some((version, source))) => {
             notes.source("driver.cuda_version", source);
             Some(format!("{}.{}", version / 1000, version % 1000 / 10))
         }
         Ok(None) => None,
         Err(error) => {
-            notes.warn(format!("NVML does not tell the newest CUDA that the driver supports: {error}"));
+            notes.warn(format!(
+                "NVML does not tell the newest CUDA that the driver supports: {error}"
+            ));
             None
         }
     };
-    let gpus = (0..nvml.device_count()?)
-        .map(|index| gpu::look(&nvml, index, kernel.gpus.get(index as usize), &mut notes))
-        .collect();
-    Ok(Seen { driver_version, cuda_version, gpus, notes })
+    let gpus = gpu::look(&nvml, kernel, &mut notes)?;
+    Ok(Seen {
+        driver_version,
+        cuda_version,
+        gpus,
+        notes,
+    })
 }
 
 /// The driver version that a library belongs to, where it cannot be initialised.
@@ -60,5 +67,7 @@ pub(super) fn library_version(library: &OsStr) -> Result<String, NvmlError> {
     let library = unsafe { NvmlLib::new(library) }?;
     let version = older::library_version(&library)?;
     // The first number is CUDA's.
-    Ok(version.split_once('.').map_or(version.clone(), |(_, driver)| driver.to_owned()))
+    Ok(version
+        .split_once('.')
+        .map_or(version.clone(), |(_, driver)| driver.to_owned()))
 }
