@@ -99,6 +99,12 @@ impl Error {
             Self::Connect(error) => Some(chain(error.as_ref())),
             Self::Call { source, .. } => Some(match lost_connection(source) {
                 Some(error) => chain(error),
+                None if connection_broke(source) => {
+                    format!(
+                        "the connection to the coordinator broke: {}",
+                        source.message()
+                    )
+                }
                 None => source.message().to_owned(),
             }),
             Self::Failed { why, .. } => Some(why.clone()),
@@ -114,9 +120,8 @@ impl Error {
             Self::Connect(error) => error.remedy(),
             Self::Call { source, .. } => match (lost_connection(source), source.code()) {
                 (Some(error), _) => error.remedy(),
-                // Without a source it was the coordinator itself that said so, of one of its hosts.
-                (None, Code::Unavailable) if source.source().is_some() => {
-                    "check that tfleet-coordinator runs, and try again"
+                (None, _) if connection_broke(source) => {
+                    "check that tfleet-coordinator runs, and try again; what was asked before goes on"
                 }
                 (None, Code::Unauthenticated | Code::PermissionDenied) => {
                     "ask another operator for new credentials: tfleet operator issue YOUR-NAME --out FILE"
@@ -156,7 +161,7 @@ impl Error {
                 Code::FailedPrecondition | Code::AlreadyExists | Code::ResourceExhausted => {
                     ExitStatus::Refused
                 }
-                _ if lost_connection(source).is_some() => ExitStatus::Unreachable,
+                _ if connection_broke(source) => ExitStatus::Unreachable,
                 _ => ExitStatus::Failed,
             },
             Self::Failed { .. } => ExitStatus::Partial,
@@ -167,6 +172,12 @@ impl Error {
             | Self::Terminal(_) => ExitStatus::Failed,
         }
     }
+}
+
+/// Whether the connection ended, and not the coordinator's word: only what our own side made of a broken stream has a
+/// source.
+fn connection_broke(status: &Status) -> bool {
+    status.source().is_some()
 }
 
 /// The reason why the channel could not be dialled again, where that is what happened.
@@ -214,3 +225,6 @@ impl From<ExitStatus> for ExitCode {
         status.code().into()
     }
 }
+
+#[cfg(test)]
+mod tests;

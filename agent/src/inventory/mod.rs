@@ -11,6 +11,7 @@ mod machine;
 mod notes;
 mod nvml;
 mod smi;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use tfleet_proto::model::inventory::{Inventory, Machine, Source};
 
 use self::driver::DriverProbe;
 use self::notes::Notes;
+pub use self::watcher::Watcher;
 use crate::engine::Engine;
 
 /// Looks at the host.
@@ -34,7 +36,12 @@ pub struct Inspector {
 impl Inspector {
     pub fn new(engine: Engine, labels: BTreeMap<String, String>) -> Self {
         let proc = PathBuf::from("/proc");
-        Self { engine, labels, driver: DriverProbe::new(proc.clone()), proc }
+        Self {
+            engine,
+            labels,
+            driver: DriverProbe::new(proc.clone()),
+            proc,
+        }
     }
 
     /// Opens NVML from this file, and not from where the loader finds it.
@@ -54,7 +61,8 @@ impl Inspector {
 
     /// Looks once, at everything.
     pub async fn inspect(&self) -> Inventory {
-        let (mut notes, mut of_driver, mut of_engine) = (Notes::default(), Notes::default(), Notes::default());
+        let (mut notes, mut of_driver, mut of_engine) =
+            (Notes::default(), Notes::default(), Notes::default());
         let (machine, driver, engine) = tokio::join!(
             self.machine(&mut notes),
             self.driver.look(&mut of_driver),

@@ -76,8 +76,8 @@ impl Link {
             not_before: Instant::now(),
         };
         loop {
-            let has_something =
-                (unsaid.inventory && self.ends.inventory.borrow().is_some()) || unsaid.status;
+            let has_something = (unsaid.inventory && self.ends.inventory.borrow().is_some())
+                || (unsaid.status && (fault.is_some() || self.has_looked()));
             let room = async {
                 sleep_until(unsaid.not_before).await;
                 to_coordinator.reserve().await
@@ -126,6 +126,15 @@ impl Link {
                 "too many operations at once; this one is not begun"
             );
         }
+    }
+
+    /// Whether the status says what was seen. Before the first look after a start it says that nothing is here, which
+    /// would look as if everything were gone.
+    fn has_looked(&self) -> bool {
+        let status = self.ends.status.borrow();
+        self.acceptor.accepted().is_none()
+            || status.observed_generation > 0
+            || status.fault.is_some()
     }
 
     fn newest(&mut self, unsaid: &mut Unsaid, fault: Option<&Failure>) -> FromAgent {

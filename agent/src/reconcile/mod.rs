@@ -107,6 +107,8 @@ impl Reconciler {
     pub async fn run(mut self) -> Infallible {
         let mut events = Box::pin(self.engine.events());
         let mut engine_answers = true;
+        // Whether a container may be made depends on what the host has. An inspector that is gone is about to end us too.
+        let _ = self.ends.inventory.wait_for(Option::is_some).await;
         loop {
             let again_at = match self.round(&mut engine_answers).await {
                 Round::Again => continue,

@@ -85,15 +85,20 @@ impl Credentials {
             .strip_prefix("https://")
             .unwrap_or(&file.endpoint);
         let not_pem = |key: &str| refuse(format!("`{key}` is not PEM"));
+        let certificate_chain: Vec<_> =
+            CertificateDer::pem_slice_iter(file.certificate_pem.as_bytes())
+                .collect::<Result<_, _>>()
+                .map_err(|_| not_pem("certificate_pem"))?;
+        if certificate_chain.is_empty() {
+            return Err(not_pem("certificate_pem"));
+        }
         Ok(Self {
             endpoint: endpoint
                 .parse()
                 .map_err(|error| refuse(format!("`endpoint`: {error}")))?,
             ca_certificate: CertificateDer::from_pem_slice(file.ca_pem.as_bytes())
                 .map_err(|_| not_pem("ca_pem"))?,
-            certificate_chain: CertificateDer::pem_slice_iter(file.certificate_pem.as_bytes())
-                .collect::<Result<_, _>>()
-                .map_err(|_| not_pem("certificate_pem"))?,
+            certificate_chain,
             key: PrivateKeyDer::from_pem_slice(file.key_pem.as_bytes())
                 .map_err(|_| not_pem("key_pem"))?,
             name: file.name,
@@ -135,3 +140,6 @@ fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

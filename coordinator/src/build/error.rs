@@ -45,6 +45,11 @@ pub enum BuildError {
         operation: &'static str,
         seconds: u64,
     },
+    /// moby issue 47717, repaired in 27.5.
+    #[error(
+        "the builder's engine at {endpoint} keeps images in containerd and is older than 27.5: it cannot take a build"
+    )]
+    UnfitEngine { endpoint: String },
     #[error("the base {base} {why}")]
     Base { base: String, why: String },
     #[error("no builder's engine has an image {reference}")]
@@ -93,6 +98,9 @@ impl BuildError {
             Self::Engine { endpoint, .. } | Self::Stalled { endpoint, .. } => {
                 failure.with_remedy(format!("see that the engine at {endpoint} runs, then build again"))
             }
+            Self::UnfitEngine { .. } => failure.with_remedy(
+                "turn off `containerd-snapshotter` in the builder's daemon.json, or use a newer engine; hosts may keep theirs",
+            ),
             Self::Disk { .. } => failure.with_remedy("free that much, or move the data to a larger disk, and build again"),
             Self::NoImage { .. } => {
                 failure.with_remedy("list what there is with `docker images` on the builder, or give the archive itself")
@@ -113,6 +121,7 @@ impl BuildError {
             Self::Program { .. } => "program-missing",
             Self::Step { .. } => "build-failed",
             Self::NoBuilder { .. } => "no-builder",
+            Self::UnfitEngine { .. } => "builder-unfit",
             Self::Engine { .. } => "engine-failed",
             Self::Stalled { .. } => "engine-stalled",
             Self::Base { .. } => "base-unusable",

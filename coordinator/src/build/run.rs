@@ -274,6 +274,14 @@ async fn build(
         advance(activity, done_bytes);
     });
     match built.await {
+        Err(BuildError::Engine {
+            endpoint, source, ..
+        }) if source
+            .to_string()
+            .contains("failed to read downloaded context") =>
+        {
+            Err(BuildError::UnfitEngine { endpoint })
+        }
         Err(BuildError::Engine { source, .. }) if progress.error.is_some() => {
             log.line(source.to_string());
             Err(BuildError::Step {

@@ -141,11 +141,7 @@ async fn a_change_that_fails_for_one_host_is_made_for_the_others() {
                         tags: vec!["t".to_owned()],
                     });
                 if name.as_str() == "a" {
-                    return Err(tfleet_proto::model::failure::Failure {
-                        code: "no".to_owned(),
-                        message: "no".to_owned(),
-                        ..Default::default()
-                    });
+                    return Err(tfleet_proto::model::failure::Failure::new("no", "no"));
                 }
                 Ok(())
             },

@@ -59,6 +59,12 @@ async fn one_recipe_becomes_the_same_artifact_on_engines_of_every_generation() {
         };
         let order = here.order(&["six==1.17.0"], additions);
         let (phases, built) = here.watch(&order).await;
+        if kind == EngineKind::TrixieContainerd {
+            // moby issue 47717: 25.0 to 27.4 with this image store cannot take a build's files by the API.
+            assert_eq!(built.unwrap_err().code, "builder-unfit");
+            workshop = Some(here);
+            continue;
+        }
         let built = built.unwrap_or_else(|failure| panic!("{kind}: {failure}"));
         assert!(
             phases.contains(&BuildPhase::Building) && phases.contains(&BuildPhase::Storing),
@@ -89,8 +95,10 @@ async fn one_recipe_becomes_the_same_artifact_on_engines_of_every_generation() {
         let from_archive = here.builds.add_image(archive, &|_| {}).await.unwrap();
         assert_eq!(from_archive.artifact, base.artifact, "{kind}");
 
-        let expected = *first.get_or_insert((built.artifact, base.artifact));
-        assert_eq!((built.artifact, base.artifact), expected, "{kind}");
+        let index = here.builds.artifacts().index(&built.artifact).unwrap().unwrap();
+        let expected = first.get_or_insert_with(|| (index.clone(), base.artifact));
+        assert_eq!(index.config, expected.0.config, "{kind}");
+        assert_eq!((index, base.artifact), *expected, "{kind}");
         here.forget_builds();
         workshop = Some(here);
     }

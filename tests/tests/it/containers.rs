@@ -355,9 +355,13 @@ async fn a_log_is_followed_with_the_speed_of_who_reads_it_and_left_when_nobody_d
     let (site, image_id) = site(EngineKind::System).await;
     let engine = &site.engine;
     let mut talker = spec("talker");
-    talker.command = ["sh", "-c", "echo two >&2; sleep 1; echo one; echo three; sleep 600"]
-        .map(str::to_owned)
-        .to_vec();
+    talker.command = [
+        "sh",
+        "-c",
+        "echo two >&2; sleep 1; echo one; echo three; sleep 600",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let id = made(engine, &talker, &image_id).await;
     engine.start(&id).await.unwrap();
 

@@ -10,7 +10,9 @@ use tfleet_tests::harness::{TestFleet, eventually, tiny_root};
 use tfleet_tests::lab::{EngineKind, HostDescription, Programs, TestLab, run};
 
 fn one_host() -> Result<TestFleet> {
-    let lab = TestLab::builder().builder_engine(EngineKind::System).host(HostDescription::new("host"));
+    let lab = TestLab::builder()
+        .builder_engine(EngineKind::System)
+        .host(HostDescription::new("host"));
     TestFleet::up(lab.up()?)
 }
 
@@ -19,7 +21,12 @@ fn add_tiny(fleet: &TestFleet) -> Result<()> {
     let folder = TempDir::new()?;
     let root = folder.path().join("root.tar");
     tiny_root(&root, &[("etc/motd", b"tiny\n")])?;
-    run(fleet.builder()?.docker().arg("import").arg(&root).arg("tiny"))?;
+    run(fleet
+        .builder()?
+        .docker()
+        .arg("import")
+        .arg(&root)
+        .arg("tiny"))?;
     fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
     Ok(())
 }
@@ -34,33 +41,49 @@ fn enrol_by_hand(fleet: &TestFleet, token: &str) -> Result<(bool, String)> {
         .arg(host.agent_config_path())
         .args(["--token", token])
         .output()?;
-    Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    Ok((
+        output.status.success(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    ))
 }
 
 #[test]
 fn a_token_is_good_once_and_for_its_fleet() -> Result<()> {
     let lab = || TestLab::builder().host(HostDescription::new("host")).up();
     let fleet = TestFleet::without_agents(lab()?)?;
-    let token = fleet.ok(["token", "create", "host", "--output", "text"])?.stdout.trim().to_owned();
+    let token = fleet
+        .ok(["token", "create", "host", "--output", "text"])?
+        .stdout
+        .trim()
+        .to_owned();
 
     let mut parts: Vec<&str> = token.split('.').collect();
     let another_ca = "0".repeat(64);
     parts[3] = &another_ca;
     let (enrolled, said) = enrol_by_hand(&fleet, &parts.join("."))?;
-    ensure!(!enrolled && said.contains("CA"), "another fleet's token: {said}");
+    ensure!(
+        !enrolled && said.contains("CA"),
+        "another fleet's token: {said}"
+    );
 
     let mut parts: Vec<&str> = token.split('.').collect();
     let guess = "A".repeat(parts[2].len());
     parts[2] = &guess;
     let (enrolled, said) = enrol_by_hand(&fleet, &parts.join("."))?;
-    ensure!(!enrolled && said.contains("token"), "a guessed token: {said}");
+    ensure!(
+        !enrolled && said.contains("token"),
+        "a guessed token: {said}"
+    );
 
     let (enrolled, said) = enrol_by_hand(&fleet, &token)?;
     ensure!(enrolled, "the right token: {said}");
 
     fs::remove_dir_all(fleet.host("host")?.agent().data_folder())?;
     let (enrolled, said) = enrol_by_hand(&fleet, &token)?;
-    ensure!(!enrolled && said.contains("token"), "a used token with a new key: {said}");
+    ensure!(
+        !enrolled && said.contains("token"),
+        "a used token with a new key: {said}"
+    );
     Ok(())
 }
 
@@ -69,7 +92,9 @@ fn silent_sockets_keep_nobody_out() -> Result<()> {
     let fleet = one_host()?;
     fleet.coordinator().stop()?;
     fleet.coordinator().start_with_files(96)?;
-    fleet.operator().until_ok(&["fleet"], Duration::from_secs(30))?;
+    fleet
+        .operator()
+        .until_ok(&["fleet"], Duration::from_secs(30))?;
 
     let address = fleet.address();
     let mut silent = Vec::new();
@@ -78,9 +103,14 @@ fn silent_sockets_keep_nobody_out() -> Result<()> {
             silent.push(TcpStream::connect((address, port))?);
         }
     }
-    fleet.operator().until_ok(&["fleet"], Duration::from_secs(60))?;
+    fleet
+        .operator()
+        .until_ok(&["fleet"], Duration::from_secs(60))?;
     drop(silent);
-    fleet.operator().until_ok(&["hosts", "wait", "host", "--timeout", "60s"], Duration::from_secs(90))?;
+    fleet.operator().until_ok(
+        &["hosts", "wait", "host", "--timeout", "60s"],
+        Duration::from_secs(90),
+    )?;
     Ok(())
 }
 
@@ -88,10 +118,14 @@ fn silent_sockets_keep_nobody_out() -> Result<()> {
 fn a_removed_host_is_out_at_once_and_may_come_back_with_a_new_token() -> Result<()> {
     let fleet = one_host()?;
     fleet.ok(["hosts", "rm", "host"])?;
-    fleet.tfleet(["hosts", "show", "host"])?.refused(4, "host")?;
+    fleet
+        .tfleet(["hosts", "show", "host"])?
+        .refused(4, "host")?;
     // Its agent goes on trying; it stays out.
     std::thread::sleep(Duration::from_secs(3));
-    fleet.tfleet(["hosts", "show", "host"])?.refused(4, "host")?;
+    fleet
+        .tfleet(["hosts", "show", "host"])?
+        .refused(4, "host")?;
 
     let host = fleet.host("host")?;
     host.agent().stop()?;
@@ -107,10 +141,15 @@ fn an_engine_that_is_down_is_told_and_the_work_is_done_when_it_is_back() -> Resu
     add_tiny(&fleet)?;
     let engine = fleet.host("host")?.engine();
     engine.stop()?;
-    fleet.tfleet(["rollout", "start", "tiny", "--all", "--timeout", "20s"])?.refused(1, "engine")?;
+    fleet
+        .tfleet(["rollout", "start", "tiny", "--all", "--timeout", "20s"])?
+        .refused(1, "engine")?;
     engine.start()?;
     eventually(Duration::from_secs(90), || {
-        let tags = run(engine.docker().args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]))?;
+        let tags =
+            run(engine
+                .docker()
+                .args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]))?;
         ensure!(tags.contains("tfleet/tiny:v1"), "{tags}");
         Ok(())
     })
@@ -118,12 +157,19 @@ fn an_engine_that_is_down_is_told_and_the_work_is_done_when_it_is_back() -> Resu
 
 #[test]
 fn a_missing_nvidia_runtime_is_told_with_the_remedy() -> Result<()> {
-    let host = HostDescription::new("host").driver("535.183.01").gpu("NVIDIA A100-SXM4-40GB").gpu_access(&[]);
-    let lab = TestLab::builder().builder_engine(EngineKind::System).host(host);
+    let host = HostDescription::new("host")
+        .driver("535.183.01")
+        .gpu("NVIDIA A100-SXM4-40GB")
+        .gpu_access(&[]);
+    let lab = TestLab::builder()
+        .builder_engine(EngineKind::System)
+        .host(host);
     let fleet = TestFleet::up(lab.up()?)?;
     add_tiny(&fleet)?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
-    fleet.tfleet(["run", "tiny", "--name", "gpu", "--all", "--detach"])?.refused(1, "nvidia")?;
+    fleet
+        .tfleet(["run", "tiny", "--name", "gpu", "--all", "--detach"])?
+        .refused(1, "nvidia")?;
     Ok(())
 }
 
@@ -140,8 +186,14 @@ fn a_damaged_chunk_is_refused_and_never_reaches_an_engine() -> Result<()> {
         damaged += 1;
     }
     ensure!(damaged > 0, "no chunks were found to damage");
-    fleet.tfleet(["rollout", "start", "tiny", "--all", "--timeout", "30s"])?.refused(1, "chunk")?;
-    let images = run(fleet.host("host")?.engine().docker().args(["image", "ls", "--quiet"]))?;
+    fleet
+        .tfleet(["rollout", "start", "tiny", "--all", "--timeout", "30s"])?
+        .refused(1, "chunk")?;
+    let images = run(fleet
+        .host("host")?
+        .engine()
+        .docker()
+        .args(["image", "ls", "--quiet"]))?;
     ensure!(images.trim().is_empty(), "a damaged image was loaded");
     Ok(())
 }
@@ -150,10 +202,18 @@ fn a_damaged_chunk_is_refused_and_never_reaches_an_engine() -> Result<()> {
 fn what_does_not_exist_is_told_with_the_nearest_name() -> Result<()> {
     let fleet = one_host()?;
     add_tiny(&fleet)?;
-    fleet.tfleet(["hosts", "show", "hots"])?.refused(4, "host")?;
-    fleet.tfleet(["rollout", "start", "tyni", "--all"])?.refused(4, "tiny")?;
-    fleet.tfleet(["rollout", "start", "tiny:v7", "--all"])?.refused(4, "tiny")?;
-    fleet.tfleet(["hosts", "--where", "drivr >= 470"])?.refused(2, "driver")?;
+    fleet
+        .tfleet(["hosts", "show", "hots"])?
+        .refused(4, "host")?;
+    fleet
+        .tfleet(["rollout", "start", "tyni", "--all"])?
+        .refused(4, "tiny")?;
+    fleet
+        .tfleet(["rollout", "start", "tiny:v7", "--all"])?
+        .refused(4, "tiny")?;
+    fleet
+        .tfleet(["hosts", "--where", "drivr >= 470"])?
+        .refused(2, "driver")?;
     Ok(())
 }
 

@@ -17,19 +17,29 @@ fn fleet(hosts: Vec<HostDescription>) -> Result<TestFleet> {
     let folder = TempDir::new()?;
     let policy = folder.path().join("policy.toml");
     fs::write(&policy, POLICY)?;
-    let mut lab = TestLab::builder().builder_engine(EngineKind::System).policy(&policy);
+    let mut lab = TestLab::builder()
+        .builder_engine(EngineKind::System)
+        .policy(&policy);
     for host in hosts {
         lab = lab.host(host);
     }
     let fleet = TestFleet::up(lab.up()?)?;
     let root = folder.path().join("root.tar");
     tiny_root(&root, &[("etc/motd", b"tiny\n")])?;
-    run(fleet.builder()?.docker().arg("import").arg(&root).arg("tiny"))?;
+    run(fleet
+        .builder()?
+        .docker()
+        .arg("import")
+        .arg(&root)
+        .arg("tiny"))?;
     Ok(fleet)
 }
 
 fn gpu_host(name: &str, engine: EngineKind) -> HostDescription {
-    HostDescription::new(name).engine(engine).driver("535.183.01").gpu("NVIDIA A100-SXM4-40GB")
+    HostDescription::new(name)
+        .engine(engine)
+        .driver("535.183.01")
+        .gpu("NVIDIA A100-SXM4-40GB")
 }
 
 #[test]
@@ -40,7 +50,12 @@ fn one_image_runs_on_every_generation_of_engine() -> Result<()> {
         ("docker26c", EngineKind::TrixieContainerd),
         ("docker28", EngineKind::Forky),
     ];
-    let fleet = fleet(engines.iter().map(|(name, engine)| gpu_host(name, *engine)).collect())?;
+    let fleet = fleet(
+        engines
+            .iter()
+            .map(|(name, engine)| gpu_host(name, *engine))
+            .collect(),
+    )?;
 
     fleet.ok(["image", "add", "tiny", "--name", "tiny", "--needs-gpu"])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
@@ -48,22 +63,36 @@ fn one_image_runs_on_every_generation_of_engine() -> Result<()> {
 
     for (name, _) in engines {
         let engine = fleet.host(name)?.engine();
-        let tags = run(engine.docker().args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]))?;
+        let tags =
+            run(engine
+                .docker()
+                .args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]))?;
         ensure!(tags.contains("tfleet/tiny:v1"), "{name} has {tags}");
     }
     let said = fleet.ok(["exec", "one", "--all", "--", "cat", "/etc/motd"])?;
     ensure!(said.stdout.matches("tiny").count() >= 4, "{}", said.stdout);
     let devices = fleet.ok(["exec", "one", "--all", "--", "ls", "/dev"])?;
-    ensure!(devices.stdout.matches("nvidia0").count() == 4, "{}", devices.stdout);
+    ensure!(
+        devices.stdout.matches("nvidia0").count() == 4,
+        "{}",
+        devices.stdout
+    );
 
     fleet.ok(["stop", "one", "--all"])?;
     for (name, _) in engines {
-        ensure!(phase(&fleet, name, "one")? == "exited", "{name} goes on running");
+        ensure!(
+            phase(&fleet, name, "one")? == "exited",
+            "{name} goes on running"
+        );
     }
     fleet.ok(["start", "one", "--all"])?;
     fleet.ok(["rm", "one", "--all"])?;
     for (name, _) in engines {
-        let left = run(fleet.host(name)?.engine().docker().args(["ps", "--all", "--quiet"]))?;
+        let left = run(fleet
+            .host(name)?
+            .engine()
+            .docker()
+            .args(["ps", "--all", "--quiet"]))?;
         ensure!(left.trim().is_empty(), "{name} still has a container");
     }
     Ok(())
@@ -71,10 +100,24 @@ fn one_image_runs_on_every_generation_of_engine() -> Result<()> {
 
 #[test]
 fn logs_and_exit_codes_come_back_from_the_host_that_they_are_of() -> Result<()> {
-    let fleet = fleet(vec![HostDescription::new("left"), HostDescription::new("right")])?;
+    let fleet = fleet(vec![
+        HostDescription::new("left"),
+        HostDescription::new("right"),
+    ])?;
     fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
-    fleet.ok(["run", "tiny", "--name", "talk", "--all", "--detach", "--", "sh", "-c", "echo one; echo two; sleep 1000"])?;
+    fleet.ok([
+        "run",
+        "tiny",
+        "--name",
+        "talk",
+        "--all",
+        "--detach",
+        "--",
+        "sh",
+        "-c",
+        "echo one; echo two; sleep 1000",
+    ])?;
 
     let logs = eventually(Duration::from_secs(20), || {
         let logs = fleet.ok(["logs", "talk", "--host", "left"])?;
@@ -83,8 +126,14 @@ fn logs_and_exit_codes_come_back_from_the_host_that_they_are_of() -> Result<()> 
     })?;
     ensure!(logs.stdout.lines().count() == 2, "{}", logs.stdout);
 
-    fleet.tfleet(["exec", "talk", "--host", "right", "--", "sh", "-c", "exit 7"])?.refused(7, "")?;
-    fleet.tfleet(["exec", "talk", "--host", "middle", "--", "true"])?.refused(4, "middle")?;
+    fleet
+        .tfleet([
+            "exec", "talk", "--host", "right", "--", "sh", "-c", "exit 7",
+        ])?
+        .refused(7, "")?;
+    fleet
+        .tfleet(["exec", "talk", "--host", "middle", "--", "true"])?
+        .refused(4, "middle")?;
     Ok(())
 }
 
@@ -94,10 +143,33 @@ fn a_policy_that_says_no_is_named() -> Result<()> {
     fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
     fleet
-        .tfleet(["run", "tiny", "--name", "etc", "--all", "--detach", "-v", "/etc:/host"])?
+        .tfleet([
+            "run",
+            "tiny",
+            "--name",
+            "etc",
+            "--all",
+            "--detach",
+            "-v",
+            "/etc:/host",
+        ])?
         .refused(1, "bind_prefixes")?;
-    fleet.tfleet(["run", "tiny", "--name", "lord", "--all", "--detach", "--privileged"])?.refused(1, "privileged")?;
-    let left = run(fleet.host("strict")?.engine().docker().args(["ps", "--all", "--quiet"]))?;
+    fleet
+        .tfleet([
+            "run",
+            "tiny",
+            "--name",
+            "lord",
+            "--all",
+            "--detach",
+            "--privileged",
+        ])?
+        .refused(1, "privileged")?;
+    let left = run(fleet
+        .host("strict")?
+        .engine()
+        .docker()
+        .args(["ps", "--all", "--quiet"]))?;
     ensure!(left.trim().is_empty(), "a refused container was created");
     Ok(())
 }
@@ -108,34 +180,74 @@ fn a_name_or_a_port_that_is_taken_is_told_and_nothing_of_others_is_touched() -> 
     let engine = fleet.host("busy")?.engine();
     fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
-    run(engine.docker().args(["run", "--detach", "--name", "theirs", "--publish", "8888:8888", "tfleet/tiny:v1", "sleep", "1000"]))?;
+    run(engine.docker().args([
+        "run",
+        "--detach",
+        "--name",
+        "theirs",
+        "--publish",
+        "8888:8888",
+        "tfleet/tiny:v1",
+        "sleep",
+        "1000",
+    ]))?;
 
-    fleet.tfleet(["run", "tiny", "--name", "theirs", "--all", "--detach"])?.refused(1, "name")?;
-    fleet.tfleet(["run", "tiny", "--name", "mine", "--all", "--detach", "-p", "8888:8888"])?.refused(1, "8888")?;
+    fleet
+        .tfleet(["run", "tiny", "--name", "theirs", "--all", "--detach"])?
+        .refused(1, "name")?;
+    fleet
+        .tfleet([
+            "run",
+            "tiny",
+            "--name",
+            "mine",
+            "--all",
+            "--detach",
+            "-p",
+            "8888:8888",
+        ])?
+        .refused(1, "8888")?;
     fleet.tfleet(["rm", "theirs", "--all"])?;
-    let theirs = run(engine.docker().args(["inspect", "--format", "{{.State.Status}}", "theirs"]))?;
-    ensure!(theirs.trim() == "running", "a container that is not ours was touched: {theirs}");
+    let theirs = run(engine
+        .docker()
+        .args(["inspect", "--format", "{{.State.Status}}", "theirs"]))?;
+    ensure!(
+        theirs.trim() == "running",
+        "a container that is not ours was touched: {theirs}"
+    );
     Ok(())
 }
 
 #[test]
 fn one_dead_host_holds_up_nobody() -> Result<()> {
-    let fleet = fleet(vec![HostDescription::new("alive"), HostDescription::new("dead")])?;
+    let fleet = fleet(vec![
+        HostDescription::new("alive"),
+        HostDescription::new("dead"),
+    ])?;
     fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
     fleet.host("dead")?.agent().stop()?;
     eventually(Duration::from_secs(60), || {
-        let host = fleet.ok(["hosts", "show", "dead", "--output", "json"])?.json()?;
+        let host = fleet
+            .ok(["hosts", "show", "dead", "--output", "json"])?
+            .json()?;
         ensure!(host["connected"] == Value::Bool(false), "still connected");
         Ok(())
     })?;
 
-    fleet.tfleet(["run", "tiny", "--name", "one", "--all", "--detach"])?.refused(1, "dead")?;
+    fleet
+        .tfleet(["run", "tiny", "--name", "one", "--all", "--detach"])?
+        .refused(1, "dead")?;
     ensure!(phase(&fleet, "alive", "one")? == "running");
 
-    fleet.host("dead")?.start_agent(&tfleet_tests::lab::Programs::beside_this_program()?.agent()?)?;
+    fleet
+        .host("dead")?
+        .start_agent(&tfleet_tests::lab::Programs::beside_this_program()?.agent()?)?;
     eventually(Duration::from_secs(60), || {
-        ensure!(phase(&fleet, "dead", "one")? == "running", "what was asked while it was away is not done");
+        ensure!(
+            phase(&fleet, "dead", "one")? == "running",
+            "what was asked while it was away is not done"
+        );
         Ok(())
     })
 }
@@ -147,26 +259,49 @@ fn killing_everything_loses_nothing() -> Result<()> {
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
     fleet.ok(["run", "tiny", "--name", "one", "--all", "--detach"])?;
     let engine = fleet.host("host")?.engine();
-    let started = || run(engine.docker().args(["inspect", "--format", "{{.State.StartedAt}} {{.State.Status}}", "one"]));
+    let started = || {
+        run(engine.docker().args([
+            "inspect",
+            "--format",
+            "{{.State.StartedAt}} {{.State.Status}}",
+            "one",
+        ]))
+    };
     let before = started()?;
 
     fleet.coordinator().kill()?;
     fleet.host("host")?.agent().kill()?;
     fleet.coordinator().start()?;
     eventually(Duration::from_secs(90), || {
-        let host = fleet.ok(["hosts", "show", "host", "--output", "json"])?.json()?;
-        ensure!(host["connected"] == Value::Bool(true), "not connected again");
+        let host = fleet
+            .ok(["hosts", "show", "host", "--output", "json"])?
+            .json()?;
+        ensure!(
+            host["connected"] == Value::Bool(true),
+            "not connected again"
+        );
         Ok(())
     })?;
-    ensure!(started()? == before, "the workload was touched: {before} became {}", started()?);
+    ensure!(
+        started()? == before,
+        "the workload was touched: {before} became {}",
+        started()?
+    );
     fleet.ok(["restart", "one", "--all"])?;
     ensure!(started()? != before, "restart did nothing");
     Ok(())
 }
 
 fn phase(fleet: &TestFleet, host: &str, container: &str) -> Result<String> {
-    let host = fleet.ok(["hosts", "show", host, "--output", "json"])?.json()?;
-    let containers = host["status"]["containers"].as_array().context("no containers in the status")?;
-    let found = containers.iter().find(|one| one["name"] == container).context("no such container")?;
+    let host = fleet
+        .ok(["hosts", "show", host, "--output", "json"])?
+        .json()?;
+    let containers = host["status"]["containers"]
+        .as_array()
+        .context("no containers in the status")?;
+    let found = containers
+        .iter()
+        .find(|one| one["name"] == container)
+        .context("no such container")?;
     Ok(found["phase"].as_str().context("a phase")?.to_owned())
 }
