@@ -95,7 +95,12 @@ async fn one_recipe_becomes_the_same_artifact_on_engines_of_every_generation() {
         let from_archive = here.builds.add_image(archive, &|_| {}).await.unwrap();
         assert_eq!(from_archive.artifact, base.artifact, "{kind}");
 
-        let index = here.builds.artifacts().index(&built.artifact).unwrap().unwrap();
+        let index = here
+            .builds
+            .artifacts()
+            .index(&built.artifact)
+            .unwrap()
+            .unwrap();
         let expected = first.get_or_insert_with(|| (index.clone(), base.artifact));
         assert_eq!(index.config, expected.0.config, "{kind}");
         assert_eq!((index, base.artifact), *expected, "{kind}");
