@@ -33,8 +33,8 @@ for what in "$@"; do
     case $what in
     build) packages build-essential ca-certificates pkg-config ;;
     engines)
-        # Engine, bootstrapper, network tools; python3-venv for the resolver's own environment.
-        packages docker.io mmdebstrap iptables iproute2 util-linux procps busybox-static python3-venv ca-certificates
+        # Engine, bootstrapper, network tools; with pip the coordinator fetches the tool that resolves and installs wheels.
+        packages docker.io mmdebstrap iptables iproute2 util-linux procps busybox-static python3 python3-pip ca-certificates
         # From Debian 13 on the command line is a package of its own.
         command -v docker >/dev/null || packages docker-cli
         ;;
