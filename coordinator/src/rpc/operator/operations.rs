@@ -11,7 +11,7 @@ use tfleet_proto::wire::operation_output::Output;
 use tfleet_proto::wire::start_operation::Operation;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 use tracing::info;
 
@@ -50,9 +50,11 @@ impl OperatorService {
         }
         info!(%host, container = exec.container, command = ?exec.command, by, "a command is to run");
         let ends = self.fleet.start_operation(&host, Operation::Exec(exec))?;
+        // A child: it ends with what the operator hears, and with the coordinator.
+        let listening = self.stop.child_token();
         self.tasks
-            .spawn(pass_on(incoming, ends.input.clone(), self.stop.clone()));
-        Ok(self.output(host, ends))
+            .spawn(pass_on(incoming, ends.input.clone(), listening.clone()));
+        Ok(self.output(host, ends, Some(listening.drop_guard())))
     }
 
     pub(super) fn logs(
@@ -67,13 +69,19 @@ impl OperatorService {
             return Err(Declined::field("logs.container", "is required"));
         }
         let ends = self.fleet.start_operation(&host, Operation::Logs(logs))?;
-        Ok(self.output(host, ends))
+        Ok(self.output(host, ends, None))
     }
 
-    fn output(&self, host: HostName, ends: OperationEnds) -> Answers<wire::OperationOutput> {
+    fn output(
+        &self,
+        host: HostName,
+        ends: OperationEnds,
+        listening: Option<DropGuard>,
+    ) -> Answers<wire::OperationOutput> {
         let output = OutputStream {
             host,
             ends,
+            _listening: listening,
             operations: self.fleet.operations().clone(),
             attached: false,
         };
@@ -88,11 +96,13 @@ impl OperatorService {
     }
 }
 
-/// What the operator hears. While it lives, the agent's stream does: `ends.input` is what tells the agent that the
-/// operator is gone.
+/// What the operator hears. While it lives, the agent's stream does: the last sender of its input, here or in
+/// [`pass_on`], is what tells the agent that the operator is gone.
 struct OutputStream {
     host: HostName,
     ends: OperationEnds,
+    /// Ends [`pass_on`] too: an operator may keep its own stream open after the last word.
+    _listening: Option<DropGuard>,
     operations: Operations,
     attached: bool,
 }
@@ -146,14 +156,14 @@ impl Drop for OutputStream {
 async fn pass_on(
     mut incoming: Streaming<wire::ExecRequest>,
     input: mpsc::Sender<wire::OperationInput>,
-    stop: CancellationToken,
+    listening: CancellationToken,
 ) {
     loop {
         // Neither a message that is still being read nor the two signals lose anything when dropped.
         let heard = tokio::select! {
             heard = incoming.message() => heard,
             () = input.closed() => return,
-            () = stop.cancelled() => return,
+            () = listening.cancelled() => return,
         };
         let Ok(Some(heard)) = heard else { return };
         if let Some(FromOperator::Input(heard)) = heard.request
