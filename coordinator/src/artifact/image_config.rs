@@ -70,6 +70,9 @@ pub fn rewrite(config: &Value, diff_ids: &[Digest]) -> Result<String, ConfigErro
             let entry = |entry: &Value| {
                 let mut entry = keep(entry, &KEPT_OF_HISTORY);
                 entry.insert("created".to_owned(), json!(FIXED_TIME));
+                if let Some(ports) = entry.get("created_by").and_then(exposed) {
+                    entry.insert("created_by".to_owned(), json!(ports));
+                }
                 Value::Object(entry)
             };
             entries.iter().map(entry).collect::<Vec<_>>()
@@ -102,6 +105,20 @@ pub fn of_root_file_system(architecture: Architecture, diff_id: &Digest) -> Stri
     .to_string()
 }
 
+/// A step that exposes ports, spelt one way: BuildKit wrote `EXPOSE map[8888/tcp:{}]`, and writes `EXPOSE [8888/tcp]` in
+/// Docker 28.
+fn exposed(created_by: &Value) -> Option<String> {
+    let ports = created_by.as_str()?.strip_prefix("EXPOSE ")?;
+    let ports = ports.strip_prefix("map").unwrap_or(ports);
+    let ports = ports.strip_prefix('[')?.strip_suffix(']')?;
+    let mut ports: Vec<_> = ports
+        .split_whitespace()
+        .map(|port| port.strip_suffix(":{}").unwrap_or(port))
+        .collect();
+    ports.sort_unstable();
+    Some(format!("EXPOSE {}", ports.join(" ")))
+}
+
 fn keep(from: &Value, fields: &[&str]) -> Map<String, Value> {
     fields
         .iter()
@@ -124,3 +141,6 @@ fn sorted(value: Value) -> Value {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;
