@@ -14,6 +14,7 @@ mod log;
 mod order;
 mod pipe;
 mod progress;
+mod resolve;
 mod resolver;
 mod run;
 mod sources;
