@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::inventory::GpuMode;
+use tracing::warn;
 
-use super::LedgerError;
+use super::{LedgerError, Membership};
 use crate::durable;
 
 /// The agent's own deeds. Everything in the engine that does not stand here is somebody else's.
@@ -68,15 +69,33 @@ pub struct Starting {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Book {
+    /// `None`: it began before memberships were noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    membership: Option<Membership>,
     images: BTreeMap<Digest, ImageDeed>,
     containers: BTreeMap<String, ContainerDeed>,
 }
 
 impl Deeds {
-    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+    /// The deeds of this membership. Those of an earlier one are disowned: what they made goes on, and this agent touches
+    /// it no more than anything else that it did not make.
+    pub fn open(folder: &Path, membership: Option<Membership>) -> Result<Self, LedgerError> {
         durable::make_folder(folder)?;
         let path = folder.join("deeds.json");
-        let book = super::load(&path)?.unwrap_or_default();
+        let mut book: Book = super::load(&path)?.unwrap_or_default();
+        if book.membership != membership {
+            if !book.containers.is_empty() {
+                warn!(
+                    containers = ?book.containers.keys(),
+                    "this host was enrolled anew: its earlier containers go on, and are this fleet's no more; their names \
+                     are taken until somebody removes them by hand"
+                );
+            }
+            book = Book {
+                membership,
+                ..Book::default()
+            };
+        }
         Ok(Self { path, book })
     }
 
