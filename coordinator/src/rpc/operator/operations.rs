@@ -11,7 +11,7 @@ use tfleet_proto::wire::operation_output::Output;
 use tfleet_proto::wire::start_operation::Operation;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 use tracing::info;
 
@@ -50,9 +50,10 @@ impl OperatorService {
         }
         info!(%host, container = exec.container, command = ?exec.command, by, "a command is to run");
         let ends = self.fleet.start_operation(&host, Operation::Exec(exec))?;
+        let over = self.stop.child_token();
         self.tasks
-            .spawn(pass_on(incoming, ends.input.clone(), self.stop.clone()));
-        Ok(self.output(host, ends))
+            .spawn(pass_on(incoming, ends.input.clone(), over.clone()));
+        Ok(self.output(host, ends, over))
     }
 
     pub(super) fn logs(
@@ -67,15 +68,21 @@ impl OperatorService {
             return Err(Declined::field("logs.container", "is required"));
         }
         let ends = self.fleet.start_operation(&host, Operation::Logs(logs))?;
-        Ok(self.output(host, ends))
+        Ok(self.output(host, ends, CancellationToken::new()))
     }
 
-    fn output(&self, host: HostName, ends: OperationEnds) -> Answers<wire::OperationOutput> {
+    fn output(
+        &self,
+        host: HostName,
+        ends: OperationEnds,
+        over: CancellationToken,
+    ) -> Answers<wire::OperationOutput> {
         let output = OutputStream {
             host,
             ends,
             operations: self.fleet.operations().clone(),
             attached: false,
+            _over: over.drop_guard(),
         };
         Box::pin(stream::unfold(Some(output), |output| async {
             let mut output = output?;
@@ -88,13 +95,15 @@ impl OperatorService {
     }
 }
 
-/// What the operator hears. While it lives, the agent's stream does: `ends.input` is what tells the agent that the
-/// operator is gone.
+/// What the operator hears. While it lives, the agent's stream does: `ends.input`, and that of what passes the operator's
+/// words on, is what tells the agent that the operator is gone.
 struct OutputStream {
     host: HostName,
     ends: OperationEnds,
     operations: Operations,
     attached: bool,
+    /// Whoever has heard the last word may still hold its own side of the stream open.
+    _over: DropGuard,
 }
 
 impl OutputStream {
