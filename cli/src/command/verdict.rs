@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::ReleaseRef;
 use tfleet_proto::model::status::{ContainerPhase, ContainerStatus, ImagePhase, ImageStatus};
@@ -10,6 +11,9 @@ use crate::view::host::Host;
 use crate::view::progress::Step;
 use crate::view::quantity::{bytes, duration};
 
+/// What is said of a container that runs.
+pub(super) const RUNNING: &str = "running";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Working(Step),
@@ -17,6 +21,8 @@ pub(super) enum Verdict {
     Retrying(Failure),
     /// With what it is now.
     Done(String),
+    /// A command runs, since when the host says. Done once that has lasted: many a command ends before it has begun.
+    Lasting(Option<Timestamp>),
     Failed(Failure),
 }
 
@@ -70,7 +76,10 @@ pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
         }
         _ if restarts => Verdict::Working(step("restarting", "")),
         ContainerPhase::Created => Verdict::Working(step("starting", "")),
-        ContainerPhase::Running => Verdict::Done("running".to_owned()),
+        ContainerPhase::Running if status.command.is_empty() => Verdict::Done(RUNNING.to_owned()),
+        ContainerPhase::Running => Verdict::Lasting(status.started_at),
+        // Sooner or later the engine's tries may succeed; what ended right after its start is told at once.
+        ContainerPhase::Restarting => Verdict::Failed(restarting(container, status.exit_code)),
         ContainerPhase::Exited if status.exit_code == Some(0) => {
             Verdict::Done("ended well (0)".to_owned())
         }
@@ -81,7 +90,9 @@ pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
 /// For `stop`.
 pub(super) fn container_is_stopped(host: &Host, container: &str) -> Verdict {
     match status_of(host, container).map(|status| status.phase) {
-        Some(ContainerPhase::Running) => Verdict::Working(step("stopping", "")),
+        Some(ContainerPhase::Running | ContainerPhase::Restarting) => {
+            Verdict::Working(step("stopping", ""))
+        }
         _ => Verdict::Done("stopped".to_owned()),
     }
 }
@@ -156,6 +167,13 @@ fn delivered(image: &ImageStatus) -> String {
 fn exited(container: &str, code: Option<i32>) -> Failure {
     let code = code.map(|code| format!(" with {code}")).unwrap_or_default();
     Failure::new("container-exited", format!("{container} ended{code}"))
+        .with_remedy(format!("read what it said: tfleet logs {container}"))
+}
+
+fn restarting(container: &str, code: Option<i32>) -> Failure {
+    let code = code.map(|code| format!(" with {code}")).unwrap_or_default();
+    let message = format!("{container} ended{code}, and its restart policy starts it again");
+    Failure::new("container-restarting", message)
         .with_remedy(format!("read what it said: tfleet logs {container}"))
 }
 
