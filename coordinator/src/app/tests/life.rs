@@ -38,3 +38,16 @@ async fn a_certificate_authority_that_cannot_be_read_stops_the_coordinator() {
     let refused = Coordinator::open(config).await;
     assert!(matches!(refused, Err(AppError::Authority(_))));
 }
+
+#[tokio::test]
+async fn a_catalog_that_is_not_well_formed_stops_the_coordinator_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&folder.path().join("data"));
+    let catalog = folder.path().join("catalog.toml");
+    std::fs::write(&catalog, "[[gpus]]\n").unwrap();
+    config.catalog.push(catalog);
+    let data_dir = config.data_dir.clone();
+    let refused = Coordinator::open(config).await;
+    assert!(matches!(refused, Err(AppError::Config(_))));
+    assert!(!data_dir.exists());
+}
