@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bollard::body_try_stream;
 use bollard::models::BuildInfo;
@@ -16,10 +15,6 @@ use tracing::debug;
 
 use super::refusal::Refusal;
 use super::{Engine, EngineError};
-
-/// An engine that neither takes nor says anything for so long is stuck. Newer ones unpack a layer of several gigabytes
-/// without a word, which took minutes on the slowest disk that we saw.
-const STALL: Duration = Duration::from_secs(15 * 60);
 
 /// A piece of an archive, or its end. An archive whose sender goes without saying so is cut off, and the engine refuses
 /// it.
@@ -57,10 +52,10 @@ impl Engine {
                     }
                     None => break,
                 },
-                () = sleep_until(heard_at + STALL) => {
+                () = sleep_until(heard_at + self.patience.load) => {
                     let now_taken = pulse.taken();
                     if now_taken == taken && !pulse.is_waiting_for_sender() {
-                        return Err(EngineError::Stalled { seconds: STALL.as_secs() });
+                        return Err(EngineError::Stalled { seconds: self.patience.load.as_secs() });
                     }
                     (taken, heard_at) = (now_taken, Instant::now());
                 }
