@@ -368,11 +368,11 @@ impl Inner {
             return Ok(None);
         };
         let usable =
-            lock.template == TEMPLATE && self.artifacts.index(&lock.base.artifact)?.is_some();
+            lock.template == TEMPLATE && self.artifacts.known(&lock.base.artifact)?.is_some();
         Ok(usable.then_some(lock))
     }
 
-    /// What the lock became before; none if that is gone.
+    /// What the lock became before; none if any of that is gone or was found damaged.
     pub(super) fn known_build(&self, lock: &Digest) -> Result<Option<Built>, BuildError> {
         let Some(done) = read_record::<Done>(&self.done_path(lock))? else {
             return Ok(None);
@@ -384,7 +384,7 @@ impl Inner {
             stored_bytes: index.frame_bytes(),
             cached: true,
         };
-        Ok(self.artifacts.index(&done.artifact)?.map(built))
+        Ok(self.artifacts.known(&done.artifact)?.map(built))
     }
 
     fn engine(&self, architecture: Architecture) -> Result<&BuilderEngine, BuildError> {
