@@ -124,7 +124,9 @@ pub async fn run(
         "reading the image out of the builder",
         lock.unpacked_bytes_estimate() + base.index.content_bytes(),
     );
-    let origin = Origin::Engine;
+    let origin = Origin::Build {
+        base: base.index.layers.clone(),
+    };
     let stored = transfer::store(
         engine,
         &image,
