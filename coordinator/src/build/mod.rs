@@ -14,7 +14,6 @@ mod log;
 mod order;
 mod pipe;
 mod progress;
-mod resolve;
 mod resolver;
 mod run;
 mod sources;
