@@ -14,6 +14,7 @@ mod log;
 mod order;
 mod pipe;
 mod progress;
+mod records;
 mod resolver;
 mod run;
 mod sources;
@@ -139,7 +140,8 @@ impl Builds {
         Order::new(recipe, additions, &self.inner.site)
     }
 
-    /// Starts the build, or joins the one of the same order that runs. The last status has an outcome.
+    /// Starts the build, or joins the one of the same order that runs. The last status has an outcome; if the order
+    /// was built before, that is the first.
     ///
     /// # Errors
     /// If the log cannot be begun.
@@ -156,6 +158,16 @@ impl Builds {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = running.get(&digest) {
             return Ok(running.status.clone());
+        }
+        // Nothing will be done, so there is nothing to write: the log of the build that did it stays. A record that
+        // cannot be read is reported by the build, which needs it too.
+        if freshness == Freshness::Locked
+            && let Ok(Some(built)) = self.inner.known(&order)
+        {
+            let mut status = BuildStatus::waiting();
+            status.lock = Some(built.lock);
+            status.end(Ok(built));
+            return Ok(watch::channel(status).1);
         }
         let log = log::BuildLog::begin(&self.inner.log_path(&digest))?;
         let (sender, receiver) = watch::channel(BuildStatus::waiting());
@@ -193,10 +205,7 @@ impl Builds {
     /// # Errors
     /// If a record cannot be read.
     pub fn built(&self, order: &Order) -> Result<Option<Built>, BuildError> {
-        let Some(lock) = self.inner.known_lock(&order.digest())? else {
-            return Ok(None);
-        };
-        self.inner.known_build(&lock.digest())
+        self.inner.known(order)
     }
 
     /// The log of the last build of `order`, also while it grows if `follow` is set. Ends with the build, or when the
@@ -272,3 +281,6 @@ async fn send_log(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

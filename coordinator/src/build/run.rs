@@ -1,10 +1,9 @@
 //! The life of one build, from the order to the artifact.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
 use tokio::sync::watch;
@@ -19,16 +18,10 @@ use super::order::Order;
 use super::progress::Progress;
 use super::sources::Sources;
 use super::{BuildError, BuildPhase, BuildStatus, Built, Freshness, Inner, transfer};
-use crate::artifact::{Origin, Received, free_bytes, write_whole};
+use crate::artifact::{Origin, Received, free_bytes};
 
 /// Room for logs, the database and everything else that shares the disk.
 const SPARE_BYTES: u64 = 1 << 30;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Done {
-    artifact: Digest,
-}
 
 /// Carries the order out. What it is doing goes to `status`, everything else to `log`.
 pub async fn run(
@@ -41,15 +34,9 @@ pub async fn run(
     let digest = order.digest();
     if freshness == Freshness::Refreshed {
         inner.bases.forget(order)?;
-        remove(&inner.lock_path(&digest))?;
+        inner.forget_lock(&digest)?;
     }
-    let known = inner.known_lock(&digest)?;
-    if let Some(lock) = &known
-        && let Some(built) = inner.known_build(&lock.digest())?
-    {
-        log.line(format!("built before as {}", built.artifact));
-        return Ok(built);
-    }
+    let known = inner.known_lock(order)?;
     let _slot = inner
         .slots
         .acquire()
@@ -82,7 +69,7 @@ pub async fn run(
                 .await?;
             step(BuildPhase::Locking, "resolving versions", 0);
             let lock = resolve(inner, order, &base, &sources, log).await?;
-            write_whole(&inner.lock_path(&digest), &[&lock.canonical_json()])?;
+            inner.keep_lock(&digest, &lock)?;
             (lock, base)
         }
     };
@@ -99,6 +86,7 @@ pub async fn run(
     let turn = inner.turn(&lock_digest);
     let _turn = turn.lock().await;
     if let Some(built) = inner.known_build(&lock_digest)? {
+        log.line(format!("built before as {}", built.artifact));
         return Ok(built);
     }
     check_disk(inner, &lock, &base, engine, log).await?;
@@ -142,10 +130,7 @@ pub async fn run(
     let freed_bytes = engine.forget_build_steps().await?;
     log.line(format!("the builder gave back {freed_bytes} bytes"));
     let Received { artifact, index } = stored?;
-    write_whole(
-        &inner.done_path(&lock_digest),
-        &[format!("{{\"artifact\":\"{artifact}\"}}").as_bytes()],
-    )?;
+    inner.keep_build(&lock_digest, &artifact)?;
     log.line(format!(
         "built {artifact}: {} bytes in {} layers, stored as {}",
         index.content_bytes(),
@@ -340,53 +325,7 @@ fn device(path: &Path) -> Result<u64, BuildError> {
         .dev())
 }
 
-fn remove(path: &Path) -> Result<(), BuildError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(BuildError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
 impl Inner {
-    pub(super) fn log_path(&self, order: &Digest) -> PathBuf {
-        self.folder.join("logs").join(order.hex())
-    }
-
-    fn lock_path(&self, order: &Digest) -> PathBuf {
-        self.folder.join("locks").join(order.hex())
-    }
-
-    fn done_path(&self, lock: &Digest) -> PathBuf {
-        self.folder.join("done").join(lock.hex())
-    }
-
-    /// The lock that the order resolved to before; none if this version would build it otherwise, or its base is gone.
-    pub(super) fn known_lock(&self, order: &Digest) -> Result<Option<Lock>, BuildError> {
-        let Some(lock) = read_record::<Lock>(&self.lock_path(order))? else {
-            return Ok(None);
-        };
-        let usable =
-            lock.template == TEMPLATE && self.artifacts.index(&lock.base.artifact)?.is_some();
-        Ok(usable.then_some(lock))
-    }
-
-    /// What the lock became before; none if that is gone.
-    pub(super) fn known_build(&self, lock: &Digest) -> Result<Option<Built>, BuildError> {
-        let Some(done) = read_record::<Done>(&self.done_path(lock))? else {
-            return Ok(None);
-        };
-        let built = |index: tfleet_proto::model::artifact::ArtifactIndex| Built {
-            lock: *lock,
-            artifact: done.artifact,
-            content_bytes: index.content_bytes(),
-            stored_bytes: index.frame_bytes(),
-            cached: true,
-        };
-        Ok(self.artifacts.index(&done.artifact)?.map(built))
-    }
-
     fn engine(&self, architecture: Architecture) -> Result<&BuilderEngine, BuildError> {
         self.engines
             .get(&architecture)
@@ -398,17 +337,4 @@ impl Inner {
         locks.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(locks.entry(*lock).or_default())
     }
-}
-
-fn read_record<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, BuildError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(BuildError::io("read", path)(error)),
-    };
-    let malformed = |error: serde_json::Error| BuildError::Format {
-        file: path.display().to_string(),
-        why: error.to_string(),
-    };
-    serde_json::from_slice(&text).map(Some).map_err(malformed)
 }

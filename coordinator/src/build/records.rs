@@ -1,0 +1,101 @@
+//! What earlier builds left: the lock that an order resolved to, and the artifact that a lock became.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tfleet_proto::model::artifact::ArtifactIndex;
+use tfleet_proto::model::digest::Digest;
+
+use super::lock::TEMPLATE;
+use super::{BuildError, Built, Inner, Lock, Order};
+use crate::artifact::write_whole;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Done {
+    artifact: Digest,
+}
+
+impl Inner {
+    pub(super) fn log_path(&self, order: &Digest) -> PathBuf {
+        self.folder.join("logs").join(order.hex())
+    }
+
+    fn lock_path(&self, order: &Digest) -> PathBuf {
+        self.folder.join("locks").join(order.hex())
+    }
+
+    fn done_path(&self, lock: &Digest) -> PathBuf {
+        self.folder.join("done").join(lock.hex())
+    }
+
+    /// The lock that the order resolved to before; none if this version would build it otherwise, or its base is gone.
+    pub(super) fn known_lock(&self, order: &Order) -> Result<Option<Lock>, BuildError> {
+        let Some(lock) = read_record::<Lock>(&self.lock_path(&order.digest()))? else {
+            return Ok(None);
+        };
+        let usable =
+            lock.template == TEMPLATE && self.artifacts.index(&lock.base.artifact)?.is_some();
+        Ok(usable.then_some(lock))
+    }
+
+    /// What the lock became before; none if that is gone.
+    pub(super) fn known_build(&self, lock: &Digest) -> Result<Option<Built>, BuildError> {
+        let Some(done) = read_record::<Done>(&self.done_path(lock))? else {
+            return Ok(None);
+        };
+        let built = |index: ArtifactIndex| Built {
+            lock: *lock,
+            artifact: done.artifact,
+            content_bytes: index.content_bytes(),
+            stored_bytes: index.frame_bytes(),
+            cached: true,
+        };
+        Ok(self.artifacts.index(&done.artifact)?.map(built))
+    }
+
+    /// What the order became before, if nothing of that is gone.
+    pub(super) fn known(&self, order: &Order) -> Result<Option<Built>, BuildError> {
+        match self.known_lock(order)? {
+            Some(lock) => self.known_build(&lock.digest()),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn keep_lock(&self, order: &Digest, lock: &Lock) -> Result<(), BuildError> {
+        Ok(write_whole(
+            &self.lock_path(order),
+            &[&lock.canonical_json()],
+        )?)
+    }
+
+    pub(super) fn keep_build(&self, lock: &Digest, artifact: &Digest) -> Result<(), BuildError> {
+        let text = format!("{{\"artifact\":\"{artifact}\"}}");
+        Ok(write_whole(&self.done_path(lock), &[text.as_bytes()])?)
+    }
+
+    pub(super) fn forget_lock(&self, order: &Digest) -> Result<(), BuildError> {
+        let path = self.lock_path(order);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(BuildError::io("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read_record<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, BuildError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(BuildError::io("read", path)(error)),
+    };
+    let malformed = |error: serde_json::Error| BuildError::Format {
+        file: path.display().to_string(),
+        why: error.to_string(),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(malformed)
+}
