@@ -116,6 +116,14 @@ impl Bases {
         }
     }
 
+    /// The base that `order` asks for, if it is there already.
+    ///
+    /// # Errors
+    /// If its record cannot be read.
+    pub fn of(&self, order: &Order) -> Result<Option<Digest>, BuildError> {
+        self.known(&record_name(order))
+    }
+
     /// Makes `artifact` the base that `name` stands for.
     pub fn import(&self, name: &str, artifact: Digest) -> Result<(), BuildError> {
         self.remember(

@@ -31,13 +31,20 @@ impl Inner {
         self.folder.join("done").join(lock.hex())
     }
 
-    /// The lock that the order resolved to before; none if this version would build it otherwise, or its base is gone.
+    /// The lock that the order resolved to before; none if this version would build it otherwise, its base is gone, or
+    /// the base's name stands for another one by now.
     pub(super) fn known_lock(&self, order: &Order) -> Result<Option<Lock>, BuildError> {
         let Some(lock) = read_record::<Lock>(&self.lock_path(&order.digest()))? else {
             return Ok(None);
         };
-        let usable =
-            lock.template == TEMPLATE && self.artifacts.index(&lock.base.artifact)?.is_some();
+        let is_renamed = match &order.base {
+            Some(_) => self.bases.of(order)? != Some(lock.base.artifact),
+            // A bootstrapped base is kept by its lock: newer packages must not turn up in a rebuild.
+            None => false,
+        };
+        let usable = lock.template == TEMPLATE
+            && !is_renamed
+            && self.artifacts.index(&lock.base.artifact)?.is_some();
         Ok(usable.then_some(lock))
     }
 
