@@ -113,6 +113,9 @@ impl Config {
         if self.certificates.host_life_hours == 0 || self.certificates.operator_life_days == 0 {
             return Err("`certificates`: a life of zero would end before it begins".to_owned());
         }
+        for builder in &self.builders {
+            builder.check()?;
+        }
         let mut seen = std::collections::BTreeSet::new();
         match self
             .builders

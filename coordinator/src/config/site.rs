@@ -1,6 +1,7 @@
 //! Which engines build, and where packages come from: the tables `[[builder]]` and `[build]`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -11,8 +12,54 @@ use tfleet_compat::Architecture;
 #[serde(deny_unknown_fields)]
 pub struct Builder {
     pub architecture: Architecture,
-    /// `unix://PATH` or `tcp://HOST:PORT`.
+    /// `unix://PATH`, or `tcp://HOST:PORT` where the host is this machine.
     pub engine: String,
+}
+
+impl Builder {
+    /// Refuses an endpoint that anybody on the way could read and command: an engine behind a TCP port asks nobody who
+    /// he is, and a build sends it the passwords of package indexes.
+    ///
+    /// # Errors
+    /// Why not, and what to do instead.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let engine = &self.engine;
+        if let Some(path) = engine.strip_prefix("unix://") {
+            return if path.starts_with('/') {
+                Ok(())
+            } else {
+                Err(format!(
+                    "`builder.engine` = \"{engine}\": the socket's path must begin with a slash"
+                ))
+            };
+        }
+        let Some((host, port)) = engine
+            .strip_prefix("tcp://")
+            .and_then(|address| address.trim_end_matches('/').rsplit_once(':'))
+        else {
+            return Err(format!(
+                "`builder.engine` = \"{engine}\" must be unix://PATH or tcp://HOST:PORT"
+            ));
+        };
+        if port.parse::<u16>().is_err() {
+            return Err(format!("`builder.engine` = \"{engine}\" has no port"));
+        }
+        let host = host.trim_matches(['[', ']']);
+        let is_loopback = host == "localhost"
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.to_canonical().is_loopback());
+        if is_loopback {
+            Ok(())
+        } else {
+            Err(format!(
+                "`builder.engine` = \"{engine}\" would send passwords of package indexes and images over the network \
+                 unencrypted: forward the engine's socket instead, for example with `ssh -N -L \
+                 /run/tfleet/builder.sock:/run/docker.sock {host}`, and name it as \
+                 unix:///run/tfleet/builder.sock"
+            ))
+        }
+    }
 }
 
 /// Where packages come from, and what every image of this site gets.

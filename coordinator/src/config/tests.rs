@@ -42,3 +42,49 @@ fn an_ipv6_address_is_advertised_in_brackets() {
     let config = read(&SMALLEST.replace("c.example", "fd00::1")).unwrap();
     assert_eq!(config.enrolment_endpoint(), "[fd00::1]:7443");
 }
+
+fn with_builder(engine: &str) -> Result<Config, ConfigError> {
+    read(&format!(
+        "{SMALLEST}[[builder]]\narchitecture = 'x86_64'\nengine = '{engine}'\n"
+    ))
+}
+
+#[test]
+fn a_builder_is_reached_by_a_socket_or_on_this_machine() {
+    for engine in [
+        "unix:///run/docker.sock",
+        "tcp://127.0.0.1:2375",
+        "tcp://127.8.0.1:2375",
+        "tcp://[::1]:2375",
+        "tcp://localhost:2375",
+    ] {
+        with_builder(engine).unwrap();
+    }
+}
+
+#[test]
+fn a_builder_behind_an_open_port_of_the_network_is_refused_with_the_way_out() {
+    for engine in [
+        "tcp://builder:2375",
+        "tcp://10.0.0.7:2375",
+        "tcp://[fd00::1]:2375",
+        "tcp://0.0.0.0:2375",
+        "tcp://localhost.example.com:2375",
+    ] {
+        let error = with_builder(engine).unwrap_err().to_string();
+        assert!(
+            error.contains(engine) && error.contains("ssh -N -L"),
+            "{error}"
+        );
+    }
+    for engine in [
+        "http://127.0.0.1:2375",
+        "unix://docker.sock",
+        "tcp://127.0.0.1",
+        "/run/docker.sock",
+        "",
+    ] {
+        let error = with_builder(engine).unwrap_err().to_string();
+        assert!(error.contains("builder.engine"), "{error}");
+    }
+}
