@@ -23,6 +23,8 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
+    #[error("python3 on the coordinator's machine has no pip, which fetches the resolver: {said}")]
+    NoPip { said: String },
     /// The program said why in the log.
     #[error("{what}: {last_lines}")]
     Step { what: String, last_lines: String },
@@ -86,11 +88,14 @@ impl BuildError {
         let failure = Failure::new(self.code(), self.sentence());
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                failure.with_remedy("free some space on the coordinator and build again; what was stored is kept")
+                failure.with_remedy("free some space on the coordinator and build again; what was stored before is kept")
             }
             Self::Program { program, .. } => {
                 failure.with_remedy(format!("install {program} on the coordinator's machine and build again"))
             }
+            Self::NoPip { .. } => failure.with_remedy(
+                "install the package python3-pip on the coordinator's machine and build again",
+            ),
             Self::Step { .. } => failure.with_remedy("read the whole log with `tfleet release log`, then build again"),
             Self::NoBuilder { architecture } => failure.with_remedy(format!(
                 "add a [[builder]] with architecture = \"{architecture}\" to the coordinator's configuration"
@@ -118,7 +123,7 @@ impl BuildError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk-full",
             Self::Disk { .. } => "disk-full",
             Self::Io { .. } | Self::Format { .. } => "build-failed",
-            Self::Program { .. } => "program-missing",
+            Self::Program { .. } | Self::NoPip { .. } => "program-missing",
             Self::Step { .. } => "build-failed",
             Self::NoBuilder { .. } => "no-builder",
             Self::UnfitEngine { .. } => "builder-unfit",

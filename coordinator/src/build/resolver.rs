@@ -4,7 +4,7 @@
 //! architecture and glibc. pip's `--dry-run --report` needs that very Python and downloads what older indexes give no
 //! metadata for. uv comes from the same package index, by hash, and installs the wheels in the build too.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use tfleet_compat::Architecture;
@@ -52,6 +52,7 @@ impl Resolver {
         if program.is_file() {
             return Ok(program);
         }
+        need_pip(Path::new("python3")).await?;
         std::fs::create_dir_all(&self.tools).map_err(BuildError::io("create", &self.tools))?;
         let unfinished = tempfile::tempdir_in(&self.tools)
             .map_err(BuildError::io("create a folder in", &self.tools))?;
@@ -168,6 +169,27 @@ impl Resolver {
     }
 }
 
+/// Asked beforehand, because without pip every index would seem to fail.
+async fn need_pip(python: &Path) -> Result<(), BuildError> {
+    let output = Command::new(python)
+        .args(["-m", "pip", "--version"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|source| BuildError::Program {
+            program: "python3",
+            source,
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(BuildError::NoPip {
+        said: said.trim().to_owned(),
+    })
+}
+
 /// Runs the command for each index until one succeeds. What went wrong is in the log, the last of it in the error.
 async fn in_turn(
     indexes: &[Index],
@@ -245,3 +267,6 @@ fn platform(target: &Target) -> String {
 fn dotted((major, minor): (u32, u32)) -> String {
     format!("{major}.{minor}")
 }
+
+#[cfg(test)]
+mod tests;
