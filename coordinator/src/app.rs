@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::artifact::{self, Artifacts};
 use crate::build::{BuildError, Builds};
@@ -271,8 +271,19 @@ fn address(name: &'static str, listener: &TcpListener) -> Result<SocketAddr, App
     })
 }
 
+/// Opens the store and removes what a crash left in it. A damaged index must not stop the fleet: then all stays.
 async fn open_artifacts(folder: PathBuf) -> Result<Artifacts, AppError> {
-    let opened = tokio::task::spawn_blocking(move || Artifacts::open(Path::new(&folder)));
+    let opened = tokio::task::spawn_blocking(move || {
+        let artifacts = Artifacts::open(Path::new(&folder))?;
+        match artifacts.sweep() {
+            Ok(0) => {}
+            Ok(bytes) => info!(bytes, "removed chunks of images that were never finished"),
+            Err(error) => {
+                warn!(error = %error.failure(), "cannot remove chunks of unfinished images")
+            }
+        }
+        Ok::<_, artifact::StoreError>(artifacts)
+    });
     Ok(opened.await.map_err(|_| AppError::Died)??)
 }
 

@@ -17,6 +17,7 @@ use tfleet_proto::model::digest::Digest;
 
 use super::entries::{Entries, Kind, Node, TarError};
 use super::image_config::{self, ConfigError};
+use super::intake::Intake;
 use super::layer::{ChunkPool, LayerWriter};
 use super::normalise::{NormaliseError, normalise};
 use super::secrets::{Scan, SecretFound, Secrets};
@@ -71,8 +72,7 @@ pub enum ArchiveError {
 /// Takes the archive `input` into the store. `progress` is told the bytes of layers stored so far.
 ///
 /// # Errors
-/// If it is not exactly one whole image, holds one of `secrets`, or cannot be stored. Nothing refers to what was stored
-/// until then.
+/// If it is not exactly one whole image, holds one of `secrets`, or cannot be stored. What was stored until then goes.
 pub fn receive<R: Read>(
     input: R,
     store: &Artifacts,
@@ -81,23 +81,24 @@ pub fn receive<R: Read>(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Received, ArchiveError> {
     let folder = store.chunks_folder();
+    let intake = Intake::begin(store);
     let index = std::thread::scope(|scope| {
-        let pool = ChunkPool::start(scope, &folder);
-        let intake = Intake {
+        let pool = ChunkPool::start(scope, &folder, &intake);
+        let reader = ArchiveReader {
             pool: &pool,
             origin,
             secrets,
             progress,
             stored_bytes: 0,
         };
-        intake.image(input)
+        reader.image(input)
     })?;
     secrets.check(index.config.as_bytes(), "configuration or history")?;
-    let artifact = store.store_index(&index)?;
+    let artifact = intake.keep(&index)?;
     Ok(Received { artifact, index })
 }
 
-struct Intake<'a> {
+struct ArchiveReader<'a> {
     pool: &'a ChunkPool,
     origin: Origin,
     secrets: &'a Secrets,
@@ -127,7 +128,7 @@ struct Manifest {
     layers: Vec<String>,
 }
 
-impl Intake<'_> {
+impl ArchiveReader<'_> {
     fn image<R: Read>(mut self, input: R) -> Result<ArtifactIndex, ArchiveError> {
         let Content::Tar(unpacked) = sniff(input).map_err(TarError::Read)? else {
             return Err(not_an_image(

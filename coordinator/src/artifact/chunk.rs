@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tfleet_proto::model::artifact::Chunk;
 use tfleet_proto::model::digest::Digest;
 
+use super::intake::Intake;
 use super::{StoreError, write_whole};
 
 /// 3 is what zstd itself takes: ~300 MB/s per core, and a quarter smaller than the fastest level.
@@ -22,17 +23,22 @@ const LEVEL: i32 = 3;
 const TRAILER_HEAD: [u8; 8] = [0x50, 0x2A, 0x4D, 0x18, 32, 0, 0, 0];
 const TRAILER_BYTES: usize = TRAILER_HEAD.len() + 32;
 
-/// Stores chunks; holds what one thread needs for it.
+/// Stores an image's chunks; holds what one thread needs for it.
 pub struct ChunkWriter<'a> {
     folder: &'a Path,
+    intake: &'a Intake<'a>,
     compressor: zstd::bulk::Compressor<'static>,
 }
 
 impl<'a> ChunkWriter<'a> {
-    pub fn new(folder: &'a Path) -> Result<Self, StoreError> {
+    pub fn new(folder: &'a Path, intake: &'a Intake<'a>) -> Result<Self, StoreError> {
         let compressor = zstd::bulk::Compressor::new(LEVEL)
             .map_err(StoreError::io("prepare to write", folder))?;
-        Ok(Self { folder, compressor })
+        Ok(Self {
+            folder,
+            intake,
+            compressor,
+        })
     }
 
     /// Stores `content` unless it is there already. Its name in the folder is durable once the folder was synced.
@@ -40,6 +46,7 @@ impl<'a> ChunkWriter<'a> {
         let digest = Digest::of(content);
         let content_bytes = content.len() as u64;
         let path = self.folder.join(digest.hex());
+        self.intake.claim(&digest)?;
         match fs::metadata(&path) {
             Ok(metadata) if metadata.len() > TRAILER_BYTES as u64 => {
                 return Ok(Chunk {
@@ -57,6 +64,7 @@ impl<'a> ChunkWriter<'a> {
             .compressor
             .compress(content)
             .map_err(StoreError::io("compress for", &path))?;
+        let _room = self.intake.room(frame.len() as u64)?;
         write_whole(&path, &[&frame, &TRAILER_HEAD, &Sha256::digest(&frame)])?;
         Ok(Chunk {
             digest,

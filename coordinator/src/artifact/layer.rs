@@ -15,6 +15,7 @@ use tfleet_proto::model::digest::Digest;
 
 use super::StoreError;
 use super::chunk::ChunkWriter;
+use super::intake::Intake;
 
 const CHUNK: usize = LARGEST_CHUNK_BYTES as usize;
 
@@ -39,12 +40,16 @@ pub struct ChunkPool {
 
 impl ChunkPool {
     /// Starts the threads within `scope`, which outlives none of them.
-    pub fn start<'scope, 'env>(scope: &'scope Scope<'scope, 'env>, folder: &'env Path) -> Self {
+    pub fn start<'scope, 'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        folder: &'env Path,
+        intake: &'env Intake<'env>,
+    ) -> Self {
         let (jobs, waiting) = sync_channel(1);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..THREADS {
             let waiting = Arc::clone(&waiting);
-            scope.spawn(move || work(folder, &waiting));
+            scope.spawn(move || work(folder, intake, &waiting));
         }
         Self { jobs }
     }
@@ -65,7 +70,7 @@ impl ChunkPool {
     }
 }
 
-fn work(folder: &Path, waiting: &Mutex<Receiver<Job>>) {
+fn work<'a>(folder: &'a Path, intake: &'a Intake<'a>, waiting: &Mutex<Receiver<Job>>) {
     let mut writer = None;
     loop {
         let next = waiting
@@ -75,9 +80,8 @@ fn work(folder: &Path, waiting: &Mutex<Receiver<Job>>) {
         let Ok(job) = next else { return };
         let stored = match &mut writer {
             Some(writer) => ChunkWriter::store(writer, &job.content),
-            empty => {
-                ChunkWriter::new(folder).and_then(|made| empty.insert(made).store(&job.content))
-            }
+            empty => ChunkWriter::new(folder, intake)
+                .and_then(|made| empty.insert(made).store(&job.content)),
         };
         let mut content = job.content;
         content.clear();

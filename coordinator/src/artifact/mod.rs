@@ -9,6 +9,7 @@ mod chunk;
 mod content;
 mod entries;
 mod image_config;
+mod intake;
 mod layer;
 mod normalise;
 mod rebuild;
@@ -34,10 +35,13 @@ pub use secrets::{Secret, Secrets};
 /// What stands in the name of a file that is not whole yet.
 const UNFINISHED: &str = ".part";
 
+const LARGEST_SPARE_BYTES: u64 = 1 << 30;
+
 /// The store. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     root: Arc<Path>,
+    under_way: Arc<intake::UnderWay>,
 }
 
 /// Why the store could not do what it was asked.
@@ -49,6 +53,13 @@ pub enum StoreError {
         path: PathBuf,
         #[source]
         source: io::Error,
+    },
+    /// Found out before writing, while the state on the same disk can still be written.
+    #[error("{path} has {free_bytes} bytes free, {spare_bytes} of them are kept for other things")]
+    Full {
+        path: PathBuf,
+        free_bytes: u64,
+        spare_bytes: u64,
     },
     #[error("the stored index {digest} is damaged")]
     Index {
@@ -78,7 +89,17 @@ impl StoreError {
                 "disk-full",
                 format!("the coordinator's disk is full: {} could not be written", path.display()),
             )
-            .with_remedy("free some space on the coordinator's data_dir and build again; what was stored is kept"),
+            .with_remedy("free some space on the coordinator's data_dir and build again; what was stored before is kept"),
+            Self::Full { path, free_bytes, spare_bytes } => Failure::new(
+                "disk-full",
+                format!(
+                    "the coordinator's disk is full: {} has {:.3} GB free, and {:.3} GB are kept for the coordinator's state",
+                    path.display(),
+                    *free_bytes as f64 / 1e9,
+                    *spare_bytes as f64 / 1e9,
+                ),
+            )
+            .with_remedy("free some space on the coordinator's data_dir, or move it to a larger disk, and try again; nothing of this image was kept"),
             Self::Io { source, .. } => Failure::new("store-failed", format!("{self}: {source}")),
             Self::Index { .. } | Self::IndexDigest { .. } | Self::Chunk { .. } => {
                 Failure::new("artifact-damaged", self.to_string())
@@ -94,7 +115,10 @@ impl Artifacts {
     /// # Errors
     /// If the folders cannot be made or read.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.into() };
+        let store = Self {
+            root: root.into(),
+            under_way: Arc::default(),
+        };
         for folder in [store.chunks_folder(), store.indexes_folder()] {
             fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
             for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
@@ -184,41 +208,43 @@ impl Artifacts {
         chunk::read_part(&self.chunks_folder(), chunk, offset, length)
     }
 
-    /// Removes chunks that no index refers to. Call only while nothing is being stored.
+    /// Removes chunks that no index refers to and no intake has claimed: a crash leaves the chunks of an image that was
+    /// coming in, and perhaps it was to be refused for a secret in it.
     ///
     /// # Errors
     /// If an index cannot be read (then nothing is removed), or a file cannot be removed.
     pub fn sweep(&self) -> Result<u64, StoreError> {
-        let mut wanted = std::collections::HashSet::new();
-        let folder = self.indexes_folder();
-        for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
-            let entry = entry.map_err(StoreError::io("read", &folder))?;
-            let Ok(digest) = Digest::from_hex(&entry.file_name().to_string_lossy()) else {
-                continue;
-            };
-            if let Some(index) = self.index(&digest)? {
-                wanted.extend(
-                    index
-                        .layers
-                        .iter()
-                        .flat_map(|layer| &layer.chunks)
-                        .map(|chunk| chunk.digest.hex()),
-                );
+        self.under_way.stopped(|is_claimed| {
+            let mut wanted = std::collections::HashSet::new();
+            for (digest, _) in self.files(&self.indexes_folder())? {
+                if let Some(index) = self.index(&digest)? {
+                    let chunks = index.layers.iter().flat_map(|layer| &layer.chunks);
+                    wanted.extend(chunks.map(|chunk| chunk.digest));
+                }
+            }
+            let mut freed_bytes = 0;
+            for (digest, entry) in self.files(&self.chunks_folder())? {
+                if !wanted.contains(&digest) && !is_claimed(&digest) {
+                    let path = entry.path();
+                    let metadata = entry.metadata().map_err(StoreError::io("read", &path))?;
+                    fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+                    freed_bytes += metadata.len();
+                }
+            }
+            Ok(freed_bytes)
+        })
+    }
+
+    /// The whole files of a folder, by the digest that is their name.
+    fn files(&self, folder: &Path) -> Result<Vec<(Digest, fs::DirEntry)>, StoreError> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).map_err(StoreError::io("read", folder))? {
+            let entry = entry.map_err(StoreError::io("read", folder))?;
+            if let Ok(digest) = Digest::from_hex(&entry.file_name().to_string_lossy()) {
+                files.push((digest, entry));
             }
         }
-        let mut freed_bytes = 0;
-        let folder = self.chunks_folder();
-        for entry in fs::read_dir(&folder).map_err(StoreError::io("read", &folder))? {
-            let entry = entry.map_err(StoreError::io("read", &folder))?;
-            if !wanted.contains(entry.file_name().to_string_lossy().as_ref()) {
-                freed_bytes += entry
-                    .metadata()
-                    .map_err(StoreError::io("read", &entry.path()))?
-                    .len();
-                fs::remove_file(entry.path()).map_err(StoreError::io("remove", &entry.path()))?;
-            }
-        }
-        Ok(freed_bytes)
+        Ok(files)
     }
 
     /// Bytes that chunks and indexes occupy.
@@ -237,6 +263,11 @@ impl Artifacts {
             }
         }
         Ok(bytes)
+    }
+
+    /// The folder that it is in.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Bytes free on the store's disk.
@@ -264,6 +295,17 @@ pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     let stat = rustix::fs::statvfs(path)
         .map_err(|error| StoreError::io("ask for free space at", path)(error.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Of a disk, what images must leave free: 1 GiB for logs, the database and everything else that shares it, or a
+/// twentieth of a small one.
+///
+/// # Errors
+/// If the file system does not say.
+pub fn spare_bytes(path: &Path) -> Result<u64, StoreError> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|error| StoreError::io("ask for the size of the disk at", path)(error.into()))?;
+    Ok((stat.f_blocks.saturating_mul(stat.f_frsize) / 20).min(LARGEST_SPARE_BYTES))
 }
 
 /// Writes a file so that its name never stands for less than all of it; the caller syncs the folder.

@@ -183,7 +183,9 @@ fn status(error: &StoreError) -> Status {
         StoreError::Index { digest, .. } | StoreError::IndexDigest { digest } => {
             Status::data_loss(format!("the coordinator's index {digest} is damaged"))
         }
-        StoreError::Io { .. } => Status::unavailable("the coordinator's store cannot be read"),
+        StoreError::Io { .. } | StoreError::Full { .. } => {
+            Status::unavailable("the coordinator's store cannot be read")
+        }
     }
 }
 
