@@ -75,8 +75,16 @@ pub struct LockedWheel {
     pub version: String,
     pub file: String,
     pub sha256: Digest,
+    /// Zero: the index does not say, as those of plain HTML.
     pub size_bytes: u64,
 }
+
+/// What wheels weigh of which no index says it: those of CUDA 12 are 2.3 GB in eleven, the largest 730 MB.
+const CUDA_WHEEL_BYTES: u64 = 300 << 20;
+/// TensorFlow 2.18 for GPUs.
+const TENSORFLOW_WHEEL_BYTES: u64 = 650 << 20;
+/// The forty that come along with it weigh 3 MB on average, and scientific packages up to 40 MB.
+const OTHER_WHEEL_BYTES: u64 = 20 << 20;
 
 impl Lock {
     #[expect(
@@ -94,11 +102,7 @@ impl Lock {
 
     /// Bytes to download.
     pub fn wheel_bytes(&self) -> u64 {
-        self.groups
-            .iter()
-            .flat_map(|group| &group.wheels)
-            .map(|wheel| wheel.size_bytes)
-            .sum()
+        self.groups.iter().map(Group::wheel_bytes).sum()
     }
 
     /// What the wheels become once unpacked, by experience: CUDA libraries 1.7 times, TensorFlow 3 times.
@@ -116,7 +120,7 @@ impl Lock {
 
 impl Group {
     pub fn wheel_bytes(&self) -> u64 {
-        self.wheels.iter().map(|wheel| wheel.size_bytes).sum()
+        self.wheels.iter().map(LockedWheel::expected_bytes).sum()
     }
 
     /// Names of its packages.
@@ -135,6 +139,18 @@ impl Group {
                 )
             })
             .collect()
+    }
+}
+
+impl LockedWheel {
+    /// What it weighs, or about what such a wheel weighs where its index does not say.
+    pub fn expected_bytes(&self) -> u64 {
+        match self.name.as_str() {
+            _ if self.size_bytes > 0 => self.size_bytes,
+            "tensorflow" | "tensorflow-cpu" | "tensorflow-gpu" => TENSORFLOW_WHEEL_BYTES,
+            name if name.starts_with("nvidia-") => CUDA_WHEEL_BYTES,
+            _ => OTHER_WHEEL_BYTES,
+        }
     }
 }
 

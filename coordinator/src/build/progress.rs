@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use bollard::models::{BuildInfo, BuildInfoAux};
 
 use super::context::word;
-use super::lock::{GroupKind, Lock};
+use super::lock::{GroupKind, Lock, LockedWheel};
 use super::log::BuildLog;
 
 /// Follows one build.
@@ -98,7 +98,7 @@ impl<'a> Progress<'a> {
         let wheels = self.lock.groups.iter().flat_map(|group| &group.wheels);
         wheels
             .filter(|wheel| wheel.name == name)
-            .map(|wheel| wheel.size_bytes)
+            .map(LockedWheel::expected_bytes)
             .next()
     }
 }

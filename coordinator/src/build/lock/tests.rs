@@ -95,6 +95,27 @@ fn cuda_comes_first_and_what_the_release_adds_last() {
 }
 
 #[test]
+fn wheels_of_an_index_without_sizes_still_count_for_the_disk() {
+    let mut silent = lock(
+        ["tensorflow", "nvidia-cudnn-cu12", "numpy"]
+            .map(wheel)
+            .into(),
+    );
+    assert_eq!(silent.wheel_bytes(), 3000);
+    for group in &mut silent.groups {
+        for wheel in &mut group.wheels {
+            wheel.size_bytes = 0;
+        }
+    }
+    assert!(
+        silent.wheel_bytes() > 900_000_000,
+        "{}",
+        silent.wheel_bytes()
+    );
+    assert!(silent.unpacked_bytes_estimate() > 2_000_000_000);
+}
+
+#[test]
 fn a_requirements_file_has_one_hash_per_package() {
     let lock = lock(vec![wheel("pandas")]);
     let hash = Digest::of(b"pandas");
