@@ -52,6 +52,11 @@ impl FromIterator<Secret> for Secrets {
 }
 
 impl Secrets {
+    /// These and `more`.
+    pub fn with(&self, more: impl IntoIterator<Item = Secret>) -> Self {
+        Self(self.0.iter().cloned().chain(more).collect())
+    }
+
     /// # Errors
     /// If one of the secrets is in `text`.
     pub fn check(&self, text: &[u8], place: &str) -> Result<(), SecretFound> {

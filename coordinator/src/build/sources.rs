@@ -7,11 +7,14 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::BuildError;
-use crate::artifact::{Secret, Secrets};
+use crate::artifact::Secrets;
 use crate::config::Site;
 
 mod apt;
+mod secrets;
+
 pub use apt::DebianSource;
+pub use secrets::{CertificateMarks, certificate_marks};
 
 /// The sources, read once per build, so that a changed configuration of the machine counts from the next build on.
 #[derive(Debug, Clone)]
@@ -24,7 +27,7 @@ pub struct Sources {
     pub proxy: Option<String>,
     pub stall_seconds: u32,
     pub network: String,
-    /// What of it must never be in an image or a log.
+    /// What of it must never be in an image or a log: every password, as it is given and as it is meant.
     pub secrets: Secrets,
 }
 
@@ -73,6 +76,11 @@ impl Sources {
             .clone()
             .or_else(|| pip.get("proxy").cloned())
             .or_else(environment_proxy);
+        let machine_mirrors = if site.debian_mirrors.is_empty() {
+            apt::urls(Path::new("/etc/apt"))
+        } else {
+            Vec::new()
+        };
         let urls = indexes
             .iter()
             .flat_map(|index| index.url.iter().chain(&index.extra_urls));
@@ -81,10 +89,11 @@ impl Sources {
             .chain(
                 site.debian_mirrors
                     .iter()
+                    .chain(&machine_mirrors)
                     .map(|url| ("a Debian mirror", url)),
             )
             .chain(proxy.iter().map(|url| ("the proxy", url)))
-            .flat_map(|(what, url)| secrets_of(what, url))
+            .flat_map(|(what, url)| secrets::of_url(what, url))
             .collect();
         Ok(Self {
             indexes,
@@ -95,6 +104,19 @@ impl Sources {
             network: site.network.clone(),
             secrets,
         })
+    }
+
+    /// What must not be in an image on a base that has the certificates `of_base` itself: the secrets, and the CA
+    /// bundle.
+    ///
+    /// # Errors
+    /// If the CA bundle cannot be read.
+    pub fn secrets_beyond(&self, of_base: &CertificateMarks) -> Result<Secrets, BuildError> {
+        let Some(path) = &self.ca_bundle else {
+            return Ok(self.secrets.clone());
+        };
+        let bundle = fs::read(path).map_err(BuildError::io("read the CA bundle", path))?;
+        Ok(self.secrets.with(secrets::of_bundle(&bundle, of_base)))
     }
 }
 
@@ -138,36 +160,12 @@ impl Index {
 
 /// A URL without the `USER:PASSWORD@` in it.
 pub fn without_credentials(url: &str) -> String {
-    match (url.split_once("://"), user_info(url)) {
+    match (url.split_once("://"), secrets::user_info(url)) {
         (Some((scheme, rest)), Some(user_info)) => {
             format!("{scheme}://{}", &rest[user_info.len() + 1..])
         }
         _ => url.to_owned(),
     }
-}
-
-fn user_info(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    authority.rsplit_once('@').map(|(user_info, _)| user_info)
-}
-
-/// A password as it stands in the URL, and the pair as it would stand in a configuration.
-fn secrets_of(what: &str, url: &str) -> Vec<Secret> {
-    let Some(user_info) = user_info(url) else {
-        return Vec::new();
-    };
-    let password = user_info
-        .split_once(':')
-        .map_or(user_info, |(_, password)| password);
-    let texts = [
-        (format!("the password of {what}"), password),
-        (format!("the credentials of {what}"), user_info),
-    ];
-    texts
-        .into_iter()
-        .filter_map(|(name, text)| Secret::new(name, text))
-        .collect()
 }
 
 /// What pip would use on this machine: its files and `PIP_*`, the environment first. Nothing if there is no pip.

@@ -8,6 +8,7 @@ use tfleet_proto::model::artifact::ArtifactIndex;
 use super::Packages;
 use crate::artifact::{Artifacts, Entries, Kind, LayerContent};
 use crate::build::BuildError;
+use crate::build::sources::{CertificateMarks, certificate_marks};
 
 /// What the lock and the build must know of a base.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +17,12 @@ pub struct Survey {
     pub pythons: BTreeMap<String, String>,
     /// Empty where there is no dpkg.
     pub packages: Packages,
+    /// Of the certificates that it trusts.
+    pub certificate_marks: CertificateMarks,
 }
+
+/// Trust stores have some 200 kB.
+const LARGEST_TRUST_STORE_BYTES: u64 = 2 << 20;
 
 /// Without dpkg nobody says; wheels for this one run on everything since 2018.
 const CAUTIOUS_GLIBC: (u32, u32) = (2, 28);
@@ -35,16 +41,24 @@ impl Survey {
                 .map_err(crate::artifact::ArchiveError::from)?
             {
                 let path = String::from_utf8_lossy(&node.path).into_owned();
-                if path == "var/lib/dpkg/status" && node.kind == Kind::File {
+                let is_file = node.kind == Kind::File;
+                let unreadable = |why: String| BuildError::Format {
+                    file: path.clone(),
+                    why,
+                };
+                if path == "var/lib/dpkg/status" && is_file {
                     let mut text = String::new();
-                    entries
-                        .content()
-                        .read_to_string(&mut text)
-                        .map_err(|error| BuildError::Format {
-                            file: path,
-                            why: error.to_string(),
-                        })?;
+                    let read = entries.content().read_to_string(&mut text);
+                    read.map_err(|error| unreadable(error.to_string()))?;
                     survey.packages = installed(&text);
+                } else if may_be_trust_store(&path)
+                    && is_file
+                    && node.size <= LARGEST_TRUST_STORE_BYTES
+                {
+                    let mut content = Vec::new();
+                    let read = entries.content().read_to_end(&mut content);
+                    read.map_err(|error| unreadable(error.to_string()))?;
+                    survey.certificate_marks.extend(certificate_marks(&content));
                 } else if let Some(version) = python_of(&path) {
                     survey
                         .pythons
@@ -65,6 +79,12 @@ impl Survey {
         });
         version.unwrap_or(CAUTIOUS_GLIBC)
     }
+}
+
+fn may_be_trust_store(path: &str) -> bool {
+    [".pem", ".crt", ".cer"]
+        .iter()
+        .any(|end| path.ends_with(end))
 }
 
 /// `usr/bin/python3.11` is Python 3.11.

@@ -32,13 +32,7 @@ impl DebianSource {
             .and_then(|text| debian_codename(&text));
         let lines = codename
             .map(|codename| {
-                let mut entries: Vec<_> = source_files()
-                    .iter()
-                    .filter_map(|path| read_sources(path))
-                    .flatten()
-                    .collect();
-                entries.dedup();
-                entries
+                entries(Path::new("/etc/apt"))
                     .iter()
                     .filter_map(|entry| entry.line_for(&codename, suite))
                     .collect::<Vec<_>>()
@@ -74,6 +68,25 @@ impl Entry {
     }
 }
 
+/// Where the sources in apt's `folder` lead, those of third parties included.
+pub(super) fn urls(folder: &Path) -> Vec<String> {
+    let mut urls: Vec<_> = entries(folder).into_iter().map(|entry| entry.url).collect();
+    urls.sort();
+    urls.dedup();
+    urls
+}
+
+fn entries(folder: &Path) -> Vec<Entry> {
+    let files = source_files(folder);
+    let mut entries: Vec<_> = files
+        .iter()
+        .filter_map(|path| read_sources(path))
+        .flatten()
+        .collect();
+    entries.dedup();
+    entries
+}
+
 fn debian_codename(os_release: &str) -> Option<String> {
     let value = |key: &str| {
         let line = os_release
@@ -84,9 +97,9 @@ fn debian_codename(os_release: &str) -> Option<String> {
     (value("ID")? == "debian").then(|| value("VERSION_CODENAME"))?
 }
 
-fn source_files() -> Vec<PathBuf> {
-    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
-    if let Ok(folder) = fs::read_dir("/etc/apt/sources.list.d") {
+fn source_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = vec![folder.join("sources.list")];
+    if let Ok(folder) = fs::read_dir(folder.join("sources.list.d")) {
         files.extend(folder.filter_map(|entry| Some(entry.ok()?.path())));
     }
     files.sort();

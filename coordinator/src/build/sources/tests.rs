@@ -26,11 +26,11 @@ fn credentials_in_urls_are_secrets_and_are_not_shown() {
         without_credentials(url),
         "https://mirror.example:8443/simple?x=a@b"
     );
-    let secrets: Secrets = secrets_of("an index", url).into_iter().collect();
+    let secrets: Secrets = secrets::of_url("an index", url).into_iter().collect();
     assert_eq!(secrets.redact("GET s3cret-s3cret now"), "GET *** now");
     assert!(secrets.check(b"robot:s3cret-s3cret", "history").is_err());
     assert!(!format!("{secrets:?}").contains("s3cret"));
-    assert!(secrets_of("an index", "https://mirror.example/a@b").is_empty());
+    assert!(secrets::of_url("an index", "https://mirror.example/a@b").is_empty());
 }
 
 #[test]
@@ -104,6 +104,46 @@ fn debians_own_sources_serve_another_suite_and_third_parties_do_not() {
         .filter_map(|entry| entry.line_for("bookworm", "bookworm"))
         .collect();
     assert_eq!(lines, ["deb http://m.example/debian bookworm main"]);
+}
+
+#[test]
+fn credentials_in_the_machines_own_debian_sources_are_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = folder.path().join("sources.list.d");
+    fs::create_dir(&more).unwrap();
+    let line = "deb http://robot:of-the-list@m.example/debian bookworm main\n";
+    fs::write(folder.path().join("sources.list"), line).unwrap();
+    let deb822 =
+        "Types: deb\nURIs: https://robot:of-deb822@m.example/apt\nSuites: x\nComponents: y\n";
+    fs::write(more.join("site.sources"), deb822).unwrap();
+    fs::write(more.join("site.save"), line.replace("list", "past")).unwrap();
+    let urls = apt::urls(folder.path());
+    let secrets: Secrets = urls
+        .iter()
+        .flat_map(|url| secrets::of_url("a Debian mirror", url))
+        .collect();
+    assert!(secrets.check(b"of-the-list", "layers").is_err());
+    assert!(secrets.check(b"of-deb822", "layers").is_err());
+    assert_eq!(urls.len(), 2, "apt does not read other files");
+}
+
+#[tokio::test]
+async fn the_ca_bundle_must_not_be_in_an_image_either() {
+    let bundle = tempfile::NamedTempFile::new().unwrap();
+    let line = "MIIBszCCAVmgAwIBAgIUTfleetTestOnlyNotARealCertificate0123456789ab";
+    let text = format!("-----BEGIN CERTIFICATE-----\n{line}\n-----END CERTIFICATE-----\n");
+    fs::write(bundle.path(), &text).unwrap();
+    let site = Site {
+        ca_bundle: Some(bundle.path().to_owned()),
+        ..Site::default()
+    };
+    let sources = Sources::of(&site).await.unwrap();
+    let secrets = sources.secrets_beyond(&CertificateMarks::new()).unwrap();
+    let found = secrets.check(text.as_bytes(), "layers").unwrap_err();
+    assert_eq!(found.to_string(), "the CA bundle is in the image's layers");
+    let of_base = certificate_marks(text.as_bytes()).collect();
+    let secrets = sources.secrets_beyond(&of_base).unwrap();
+    secrets.check(text.as_bytes(), "layers").unwrap();
 }
 
 #[test]

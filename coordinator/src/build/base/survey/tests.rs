@@ -35,3 +35,39 @@ fn only_interpreters_on_the_path_count() {
         assert_eq!(python_of(path), None, "{path}");
     }
 }
+
+#[test]
+fn a_bases_own_certificates_are_found_in_its_trust_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Artifacts::open(folder.path()).unwrap();
+    let certificate = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        "MII".repeat(20)
+    );
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content) in [
+        ("etc/ssl/certs/ca-certificates.crt", certificate.as_str()),
+        ("etc/motd", "hello"),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, path, content.as_bytes())
+            .unwrap();
+    }
+    let received = crate::artifact::receive(
+        builder.into_inner().unwrap().as_slice(),
+        &store,
+        crate::artifact::Origin::RootFileSystem {
+            architecture: tfleet_compat::Architecture::X86_64,
+        },
+        &crate::artifact::Secrets::default(),
+        &|_| {},
+    )
+    .unwrap();
+    let survey = Survey::of(&store, &received.index).unwrap();
+    let expected: CertificateMarks = certificate_marks(certificate.as_bytes()).collect();
+    assert_eq!(survey.certificate_marks, expected);
+    assert_eq!(expected.len(), 1);
+}
