@@ -15,6 +15,7 @@ use tfleet_proto::model::digest::Digest;
 use tokio::sync::Mutex;
 
 use super::BuildError;
+use super::disk::{self, Need};
 use super::engine::BuilderEngine;
 use super::log::BuildLog;
 use super::order::Order;
@@ -183,8 +184,23 @@ impl Bases {
         if engine.diff_ids(reference).await?.is_none() {
             log.line(format!("pulling {reference}"));
             progress(&format!("pulling {reference}"), 0);
-            engine.pull(reference, |status| log.line(status)).await?;
+            let root = engine.data_root().await?;
+            let watch = |words: Option<&str>| {
+                if let Some(words) = words {
+                    log.line(words);
+                }
+                // Only the spare has to stay.
+                let needs = root.iter().map(|root| Need::new(root, 0)).collect();
+                disk::check(needs, None)
+            };
+            watch(None)?;
+            engine.pull(reference, watch).await?;
         }
+        let image_bytes = engine.image_bytes(reference).await?;
+        disk::check(
+            transfer::needs(engine, &self.artifacts, image_bytes).await?,
+            Some(log),
+        )?;
         log.line(format!("storing {reference}"));
         let activity = format!("storing {reference}");
         let received = transfer::store(

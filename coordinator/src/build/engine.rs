@@ -1,20 +1,22 @@
 //! A builder's engine: the few things that builds ask of it.
 
+use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::BuildInfo;
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, BuilderVersion, CreateImageOptionsBuilder, ImportImageOptionsBuilder,
-    PruneBuildOptionsBuilder, RemoveImageOptionsBuilder,
+    ListImagesOptionsBuilder, PruneBuildOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker, body_stream, body_try_stream};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -31,6 +33,8 @@ const STALL: Duration = Duration::from_secs(900);
 #[derive(Debug, Clone)]
 pub struct BuilderEngine {
     docker: Docker,
+    /// Whether what an earlier life of the coordinator left was removed.
+    tidied: Arc<OnceCell<()>>,
     pub endpoint: String,
     pub architecture: Architecture,
 }
@@ -49,7 +53,7 @@ impl BuilderEngine {
     /// Prepares the connection; nothing is sent yet.
     ///
     /// # Errors
-    /// If `endpoint` is not `unix://PATH` or `tcp://HOST:PORT`.
+    /// If `endpoint` is not `unix://PATH` or `tcp://HOST:PORT`. The configuration allows the latter on this machine alone.
     pub fn new(endpoint: &str, architecture: Architecture) -> Result<Self, BuildError> {
         let docker = if endpoint.starts_with("unix://") {
             Docker::connect_with_unix(endpoint, WHOLE_REQUEST_SECONDS, API_DEFAULT_VERSION)
@@ -63,6 +67,7 @@ impl BuilderEngine {
         })?;
         Ok(Self {
             docker,
+            tidied: Arc::default(),
             endpoint: endpoint.to_owned(),
             architecture,
         })
@@ -84,22 +89,33 @@ impl BuilderEngine {
         Ok(layers.iter().map(|layer| layer.parse().ok()).collect())
     }
 
-    /// Fetches an image from its registry. `progress` gets the engine's words.
-    pub async fn pull(&self, reference: &str, progress: impl Fn(&str)) -> Result<(), BuildError> {
-        let (image, tag) = match reference.rsplit_once(':') {
-            Some((image, tag)) if !tag.contains('/') => (image, tag),
-            _ => (reference, "latest"),
-        };
+    /// Bytes of the image's layers, as the engine counts them.
+    pub async fn image_bytes(&self, reference: &str) -> Result<u64, BuildError> {
+        let image = self.docker.inspect_image(reference).await;
+        let image = image.map_err(|source| self.failed("look for an image", source))?;
+        Ok(image
+            .size
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(0))
+    }
+
+    /// Fetches an image from its registry. `progress` gets the engine's words, and ends the pull with an error of its
+    /// own: the registry tells no sizes beforehand.
+    pub async fn pull(
+        &self,
+        reference: &str,
+        progress: impl Fn(Option<&str>) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        let (image, version) = split_reference(reference);
         let options = CreateImageOptionsBuilder::default()
             .from_image(image)
-            .tag(tag)
+            .tag(version)
             .build();
         let mut answers = self.docker.create_image(Some(options), None, None);
         while let Some(answer) = self.next(&mut answers, "pull an image").await? {
             let answer = answer.map_err(|source| self.failed("pull an image", source))?;
-            if let (Some(status), None) = (answer.status, answer.progress_detail) {
-                progress(&status);
-            }
+            let words = answer.status.filter(|_| answer.progress_detail.is_none());
+            progress(words.as_deref())?;
         }
         Ok(())
     }
@@ -166,6 +182,32 @@ impl BuilderEngine {
         Ok(())
     }
 
+    /// Removes all tags of `repository`, once in the life of this value and of its clones.
+    pub async fn remove_once(&self, repository: &str) -> Result<(), BuildError> {
+        let remove = || async {
+            for tag in self.tags(repository).await? {
+                tracing::info!(endpoint = self.endpoint, tag, "removing what a build left");
+                self.remove(&tag).await?;
+            }
+            Ok::<_, BuildError>(())
+        };
+        self.tidied.get_or_try_init(remove).await.copied()
+    }
+
+    async fn tags(&self, repository: &str) -> Result<Vec<String>, BuildError> {
+        let filters = HashMap::from([("reference", vec![repository])]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters);
+        let images = self.docker.list_images(Some(options.build())).await;
+        let images = images.map_err(|source| self.failed("list its images", source))?;
+        let tags = images.into_iter().flat_map(|image| image.repo_tags);
+        // An image may have tags of other repositories too.
+        let of_repository = |tag: &String| {
+            tag.rsplit_once(':')
+                .is_some_and(|(name, _)| name == repository)
+        };
+        Ok(tags.filter(of_repository).collect())
+    }
+
     /// Removes a tag, and the image with its last one.
     pub async fn remove(&self, reference: &str) -> Result<(), BuildError> {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
@@ -194,17 +236,22 @@ impl BuilderEngine {
             .unwrap_or(0))
     }
 
-    /// Where the engine keeps its data, if that is on this machine.
+    /// Where the engine keeps its data, if that is on this machine. A TCP port and a socket may both lead to another
+    /// one, where the same path means another disk.
     pub async fn data_root(&self) -> Result<Option<PathBuf>, BuildError> {
+        if !self.endpoint.starts_with("unix://") {
+            return Ok(None);
+        }
         let info = self
             .docker
             .info()
             .await
             .map_err(|source| self.failed("say what it is", source))?;
+        let id = info.id.unwrap_or_default();
         Ok(info
             .docker_root_dir
             .map(PathBuf::from)
-            .filter(|path| path.is_dir()))
+            .filter(|root| root.is_dir() && !belongs_to_another(root, &id)))
     }
 
     async fn next<S: Stream + Unpin>(
@@ -240,3 +287,25 @@ impl BuilderEngine {
         )
     }
 }
+
+/// Whether an engine with another ID than `id` keeps its data there. Engines before 23.0 leave no ID in it.
+fn belongs_to_another(root: &Path, id: &str) -> bool {
+    std::fs::read_to_string(root.join("engine-id")).is_ok_and(|found| found.trim() != id)
+}
+
+/// An image's name, and its digest, tag or `latest`. As with the engine's own client, a digest wins over a tag beside it.
+fn split_reference(reference: &str) -> (&str, &str) {
+    let (tagged, digest) = match reference.split_once('@') {
+        Some((tagged, digest)) => (tagged, Some(digest)),
+        None => (reference, None),
+    };
+    // A colon before the last slash is that of a registry's port.
+    let (name, tag) = match tagged.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (tagged, "latest"),
+    };
+    (name, digest.unwrap_or(tag))
+}
+
+#[cfg(test)]
+mod tests;

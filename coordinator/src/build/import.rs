@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::engine::BuilderEngine;
 use super::pipe::PipeReader;
-use super::{BuildError, Builds, transfer};
+use super::{BuildError, Builds, disk, transfer};
 use crate::artifact::{Origin, Received, Secrets};
 
 /// Where an image comes from.
@@ -24,7 +24,8 @@ impl Builds {
     /// Takes exactly one image into the store. `progress` is told the bytes of layers stored so far.
     ///
     /// # Errors
-    /// If there is no such image, or it is refused or cannot be stored.
+    /// If there is no such image, it is refused, or there is no room for it. An archive's size is known only at its end,
+    /// so that it is refused when the disk is full but for the spare.
     pub async fn add_image(
         &self,
         source: ImageSource,
@@ -72,6 +73,8 @@ impl Builds {
             }
             ImageSource::Engine(reference) => {
                 let engine = self.engine_with(&reference).await?;
+                let image_bytes = engine.image_bytes(&reference).await?;
+                disk::check(transfer::needs(engine, artifacts, image_bytes).await?, None)?;
                 let secrets = Secrets::default();
                 transfer::store(
                     engine,

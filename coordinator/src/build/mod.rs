@@ -6,11 +6,13 @@
 
 mod base;
 mod context;
+mod disk;
 mod engine;
 mod error;
 mod import;
 mod lock;
 mod log;
+mod making;
 mod order;
 mod pipe;
 mod progress;
@@ -85,7 +87,7 @@ pub enum Freshness {
 }
 
 impl Builds {
-    /// Opens the caches in `folder`. `cancel` ends all builds.
+    /// Opens the caches in `folder`, and begins to tidy the builders' engines, in a runtime. `cancel` ends all builds.
     ///
     /// # Errors
     /// If the folders cannot be made or a builder's endpoint is malformed.
@@ -123,9 +125,22 @@ impl Builds {
             tasks: TaskTracker::new(),
             cancel,
         };
-        Ok(Self {
+        let builds = Self {
             inner: Arc::new(inner),
-        })
+        };
+        builds.tidy();
+        Ok(builds)
+    }
+
+    /// Images of builds that a crash ended are gigabytes that nobody will ask for. Builds wait for this.
+    fn tidy(&self) {
+        for engine in self.inner.engines.values() {
+            let (inner, engine) = (Arc::clone(&self.inner), engine.clone());
+            self.inner.tasks.spawn(async move {
+                // It can be given up at any point: the next start looks again.
+                tokio::select! { () = inner.cancel.cancelled() => {}, () = inner.tidy(&engine) => {} }
+            });
+        }
     }
 
     /// The order for a recipe of a release, with the site's additions.

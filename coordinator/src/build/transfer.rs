@@ -3,12 +3,30 @@
 use tokio::sync::watch;
 
 use super::BuildError;
+use super::disk::{Need, stored_bytes_estimate};
 use super::engine::BuilderEngine;
 use super::pipe::{self, PipeReader};
 use crate::artifact::{Artifacts, Origin, Received, Secrets, receive};
 
 /// Progress is told this often; every write would be a hundred thousand times.
 const TELL_BYTES: u64 = 8 << 20;
+
+/// What it takes to bring an image of `image_bytes` from the engine into the store.
+///
+/// # Errors
+/// If the engine does not say what it is.
+pub async fn needs(
+    engine: &BuilderEngine,
+    artifacts: &Artifacts,
+    image_bytes: u64,
+) -> Result<Vec<Need>, BuildError> {
+    let stored_bytes = stored_bytes_estimate(image_bytes);
+    let mut needs = vec![Need::new(artifacts.root(), stored_bytes)];
+    // An old engine makes a copy of the image before it sends the first byte.
+    let root = engine.data_root().await?;
+    needs.extend(root.map(|root| Need::new(&root, image_bytes)));
+    Ok(needs)
+}
 
 /// Reads `reference` out of the engine into the store. `progress` is told the bytes of layers stored so far.
 ///

@@ -12,6 +12,7 @@ use tokio::process::Command;
 use super::{Bases, debian_architecture};
 use crate::artifact::{ArchiveError, FIXED_TIME_SECONDS, Origin};
 use crate::build::BuildError;
+use crate::build::disk::{self, Need, stored_bytes_estimate};
 use crate::build::log::BuildLog;
 use crate::build::order::Order;
 use crate::build::pipe;
@@ -23,6 +24,9 @@ use crate::build::transfer;
 pub const TEMPLATE: u32 = 1;
 
 const PACKAGES: &str = "ca-certificates,python3";
+
+/// Of a minimal Debian 12 with Python: 280 MB unpacked, 90 MB of packages, and some for what a site adds.
+const UNPACKED_BYTES: u64 = 600 << 20;
 
 /// What is left of the machine that bootstraps: its name and resolver, and the mirror, proxy and CA that were used.
 /// Which mirror served must not change the base, and its credentials must not stay.
@@ -43,6 +47,12 @@ impl Bases {
         log: &BuildLog,
         progress: &(dyn Fn(&str, u64) + Sync),
     ) -> Result<Digest, BuildError> {
+        // The bootstrapper unpacks in the temporary folder and removes it at its end.
+        let needs = vec![
+            Need::new(self.artifacts.root(), stored_bytes_estimate(UNPACKED_BYTES)),
+            Need::new(&std::env::temp_dir(), UNPACKED_BYTES),
+        ];
+        disk::check(needs, Some(log))?;
         let suite = &order.recipe.base.suite;
         let candidates = DebianSource::for_suite(&sources.debian_mirrors, suite);
         let mut failure = None;

@@ -26,7 +26,12 @@ async fn a_base_imported_again_under_its_name_ends_what_was_built_on_the_earlier
     let import = |base| shop.builds.inner.bases.import("ours", base).unwrap();
     import(first);
     let built = shop.build_before(&order, first).artifact;
-    let known = || shop.builds.built(&order).unwrap().map(|known| known.artifact);
+    let known = || {
+        shop.builds
+            .built(&order)
+            .unwrap()
+            .map(|known| known.artifact)
+    };
     assert_eq!(known(), Some(built));
     import(second);
     assert_eq!(known(), None);

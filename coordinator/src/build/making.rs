@@ -1,0 +1,199 @@
+//! From the lock to the artifact: built by the engine, read out of it, and nothing left in it but the base.
+
+use tokio::sync::watch;
+
+use super::base::Base;
+use super::context::context;
+use super::disk::{self, Need};
+use super::engine::{BuildRequest, BuilderEngine};
+use super::lock::Lock;
+use super::log::BuildLog;
+use super::order::Order;
+use super::progress::Progress;
+use super::sources::Sources;
+use super::{BuildError, BuildPhase, BuildStatus, Built, Inner, transfer};
+use crate::artifact::{Origin, Received};
+
+/// Images under way are tags of it, and nothing else is.
+pub const BUILD_REPOSITORY: &str = "tfleet/build";
+
+/// One image that is made.
+pub struct Making<'a> {
+    pub inner: &'a Inner,
+    pub order: &'a Order,
+    pub lock: &'a Lock,
+    pub base: &'a Base,
+    pub engine: &'a BuilderEngine,
+    pub sources: &'a Sources,
+    pub log: &'a BuildLog,
+    pub status: &'a watch::Sender<BuildStatus>,
+}
+
+impl Making<'_> {
+    /// Makes the image and stores it. The lock must not be built elsewhere at the same time.
+    pub async fn built(&self) -> Result<Built, BuildError> {
+        self.check_disk().await?;
+        let image = format!("{BUILD_REPOSITORY}:{}", self.lock.digest().short());
+        let stored = self.build_and_store(&image).await;
+        // Also after a failure: what a failed build left would fill the disk that the next one needs.
+        clean_up(self.engine, &image, self.log).await;
+        stored
+    }
+
+    async fn build_and_store(&self, image: &str) -> Result<Built, BuildError> {
+        let (lock, base, log) = (self.lock, self.base, self.log);
+        self.enter(
+            BuildPhase::Building,
+            "loading the base into the builder",
+            lock.wheel_bytes(),
+        );
+        let reference = self.inner.bases.place(base, self.engine, log).await?;
+        self.build(&reference, image).await?;
+
+        let _storing = self
+            .inner
+            .storing
+            .acquire()
+            .await
+            .map_err(|_| BuildError::Cancelled)?;
+        let activity = "reading the image out of the builder";
+        self.enter(
+            BuildPhase::Storing,
+            activity,
+            lock.unpacked_bytes_estimate() + base.index.content_bytes(),
+        );
+        let secrets = self
+            .sources
+            .secrets_beyond(&base.survey.certificate_marks)?;
+        let Received { artifact, index } = transfer::store(
+            self.engine,
+            image,
+            &self.inner.artifacts,
+            Origin::Engine,
+            secrets,
+            &|bytes| self.advance(activity, bytes),
+        )
+        .await?;
+        // From here on it is built, whatever becomes of the engine's copy.
+        let lock = lock.digest();
+        self.inner.keep_build(&lock, &artifact)?;
+        let built = Built {
+            lock,
+            artifact,
+            content_bytes: index.content_bytes(),
+            stored_bytes: index.frame_bytes(),
+            cached: false,
+        };
+        log.line(format!(
+            "built {artifact}: {} bytes in {} layers, stored as {}",
+            built.content_bytes,
+            index.layers.len(),
+            built.stored_bytes
+        ));
+        Ok(built)
+    }
+
+    async fn build(&self, base_reference: &str, image: &str) -> Result<(), BuildError> {
+        let (order, log) = (self.order, self.log);
+        let uv = self
+            .inner
+            .resolver
+            .uv(order.recipe.architecture, self.sources, log)
+            .await?;
+        let needs_library_path = order
+            .recipe
+            .cuda
+            .as_ref()
+            .is_some_and(|stack| stack.needs_library_path);
+        let context = context(
+            self.lock,
+            base_reference,
+            &self.base.survey,
+            needs_library_path,
+            self.sources,
+            &uv,
+        )?;
+        let request = BuildRequest {
+            reference: image.to_owned(),
+            network: self.sources.network.clone(),
+            session: format!("tfleet-{}", self.lock.digest().short()),
+        };
+        let mut progress = Progress::new(self.lock, log);
+        let built = self.engine.build(context, &request, |message| {
+            let (activity, done_bytes) = progress.observe(message);
+            self.advance(activity, done_bytes);
+        });
+        match built.await {
+            Err(BuildError::Engine {
+                endpoint, source, ..
+            }) if source
+                .to_string()
+                .contains("failed to read downloaded context") =>
+            {
+                Err(BuildError::UnfitEngine { endpoint })
+            }
+            Err(BuildError::Engine { source, .. }) if progress.error.is_some() => {
+                log.line(source.to_string());
+                Err(BuildError::Step {
+                    what: "a build step failed".to_owned(),
+                    last_lines: log.last_lines(),
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// Refuses a build that would fill a disk, before anything is downloaded.
+    async fn check_disk(&self) -> Result<(), BuildError> {
+        let lock = self.lock;
+        let image_bytes = lock.unpacked_bytes_estimate() + self.base.index.content_bytes();
+        // Wheels are compressed as well as our chunks will be.
+        let stored_bytes = lock.wheel_bytes() / 10 * 12;
+        let mut needs = vec![Need::new(self.inner.artifacts.root(), stored_bytes)];
+        match self.engine.data_root().await? {
+            // The layers, and an old engine's copy of them while it saves.
+            Some(root) => needs.push(Need::new(&root, image_bytes.saturating_mul(2))),
+            None => self.log.line(format!(
+                "the disk of the engine at {} cannot be seen from here",
+                self.engine.endpoint
+            )),
+        }
+        disk::check(needs, Some(self.log))
+    }
+
+    fn enter(&self, phase: BuildPhase, activity: &str, total_bytes: u64) {
+        self.log.line(activity);
+        self.status
+            .send_modify(|status| status.enter(phase, activity, total_bytes));
+    }
+
+    fn advance(&self, activity: &str, done_bytes: u64) {
+        self.status.send_modify(|status| {
+            activity.clone_into(&mut status.activity);
+            status.done_bytes = done_bytes;
+        });
+    }
+}
+
+/// Drops the engine's image and what BuildKit keeps of the build. An engine that does not do it changes nothing about
+/// the build's outcome; the next build on it, or the next start, tries again.
+async fn clean_up(engine: &BuilderEngine, image: &str, log: &BuildLog) {
+    let cleaned = async {
+        engine.remove(image).await?;
+        engine.forget_build_steps().await
+    };
+    match cleaned.await {
+        Ok(freed_bytes) => log.line(format!("the builder gave back {freed_bytes} bytes")),
+        Err(error) => {
+            let failure = error.failure();
+            log.line(format!(
+                "the builder keeps what it built: {}",
+                failure.message
+            ));
+            tracing::warn!(endpoint = engine.endpoint, error = %failure, "cannot clean up after a build");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
