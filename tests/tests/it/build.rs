@@ -2,6 +2,7 @@
 //! real image.
 
 mod index;
+mod secrets;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -76,6 +77,8 @@ async fn one_recipe_becomes_the_same_artifact_on_engines_of_every_generation() {
         assert!(log.contains("+ six==1.17.0"), "{kind}: {log}");
         let again = here.build(&order).await.unwrap();
         assert!(again.cached);
+        let kept = here.log(&order).await;
+        assert_eq!(kept, log, "{kind}: the build's own log stays");
         assert_eq!(again.artifact, built.artifact);
 
         // What is left in the engine is the base, which the next build stands on.
@@ -216,6 +219,7 @@ async fn an_index_that_is_dead_or_silent_is_given_up_for_the_next_and_its_passwo
     );
 
     // A package that takes the password with it is found out, and nothing of the image stays.
+    let stored = workshop.chunks();
     good.offer(wheel("leak", &format!("token = '{PASSWORD}'")));
     let order = workshop.order(&["leak"], Additions::default());
     let failure = workshop.build(&order).await.unwrap_err();
@@ -227,6 +231,7 @@ async fn an_index_that_is_dead_or_silent_is_given_up_for_the_next_and_its_passwo
         "{failure}"
     );
     assert!(workshop.builds.built(&order).unwrap().is_none());
+    assert_eq!(workshop.chunks(), stored, "no chunk of it stays");
     until("the image is gone from the builder", || {
         images(lab.builder().unwrap())
             .iter()
@@ -246,6 +251,14 @@ async fn an_index_that_is_dead_or_silent_is_given_up_for_the_next_and_its_passwo
         failure.message.contains("Hash mismatch") || failure.message.contains("hash"),
         "{failure}"
     );
+    let format = "--format={{.Type}}: {{.Size}}";
+    let usage = run(lab
+        .builder()
+        .unwrap()
+        .docker()
+        .args(["system", "df", format]))
+    .unwrap();
+    assert!(usage.contains("Build Cache: 0B"), "it left {usage}");
     good.offer(wheel("late", "print('true')"));
     workshop.build(&late).await.unwrap();
 }
@@ -331,4 +344,13 @@ async fn an_imported_root_file_system_is_a_base() {
         .unwrap();
     assert_eq!(index.layers[0], imported.index.layers[0]);
     assert_eq!(index.layers.len(), 2);
+
+    // What a coordinator that died left in the engine goes with the next start.
+    run(engine.docker().args(["tag", &base, "tfleet/build:left"])).unwrap();
+    let _workshop = workshop.moved(&lab, site());
+    until("the image of a dead build is gone", || {
+        let left = images(engine);
+        !left.iter().any(|image| image.starts_with("tfleet/build:")) && left.contains(&base)
+    })
+    .await;
 }

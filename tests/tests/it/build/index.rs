@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tfleet_tests::lab::run;
@@ -31,6 +32,8 @@ struct State {
     wheels: Mutex<BTreeMap<String, Vec<u8>>>,
     /// "USER:PASSWORD" that every request must bring.
     credentials: Option<String>,
+    /// Some request came as to a proxy.
+    as_proxy: AtomicBool,
 }
 
 impl Index {
@@ -75,6 +78,16 @@ impl Index {
             credentials.unwrap_or_default(),
             self.address
         )
+    }
+
+    /// The same as a proxy, which gives its own wheels whatever host is asked for.
+    pub fn proxy_url(&self, credentials: &str) -> String {
+        format!("http://{credentials}@{}", self.address)
+    }
+
+    /// Whether it was used as a proxy.
+    pub fn was_proxy(&self) -> bool {
+        self.state.as_proxy.load(Ordering::Relaxed)
     }
 
     /// Offers a wheel, in place of one of the same name.
@@ -126,6 +139,13 @@ impl State {
                 Vec::new(),
             );
         }
+        let path = match path.strip_prefix("http://") {
+            Some(place) => {
+                self.as_proxy.store(true, Ordering::Relaxed);
+                place.find('/').map_or("/", |at| &place[at..])
+            }
+            None => path,
+        };
         if method != "GET" {
             return ("405 Method Not Allowed", "text/plain", Vec::new());
         }

@@ -1,13 +1,15 @@
 //! A builder's engine and the coordinator's build side over it, with a small recipe.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tfleet_compat::{Architecture, BaseImage, Recipe};
-use tfleet_coordinator::artifact::Artifacts;
+use tfleet_coordinator::artifact::{Artifacts, LayerContent};
 use tfleet_coordinator::build::{Additions, BuildPhase, Builds, Built, Freshness, Order};
 use tfleet_coordinator::config::{Builder, Site};
+use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 use tfleet_tests::lab::{EngineKind, TestLab};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +77,27 @@ impl Workshop {
             }
         }
         text
+    }
+
+    /// Chunks that the store holds.
+    pub fn chunks(&self) -> usize {
+        let chunks = self.folder.path().join("artifacts/chunks");
+        std::fs::read_dir(chunks).unwrap().count()
+    }
+
+    /// Whether an artifact's configuration, history or layers hold `text`.
+    pub fn holds(&self, artifact: &Digest, text: &str) -> bool {
+        let store = self.builds.artifacts();
+        let index = store.index(artifact).unwrap().unwrap();
+        let in_layers = index.layers.iter().any(|layer| {
+            let mut content = Vec::new();
+            let read = LayerContent::new(store, layer).read_to_end(&mut content);
+            assert_eq!(read.unwrap() as u64, layer.size_bytes);
+            content
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+        });
+        in_layers || index.config.contains(text)
     }
 
     pub fn order(&self, requirements: &[&str], additions: Additions) -> Order {
