@@ -1,23 +1,26 @@
 //! The NVIDIA driver and its GPUs: NVML first, then nvidia-smi, the kernel module and the catalog for what is missing.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use nvml_wrapper::error::NvmlError;
 use tfleet_compat::{Catalog, DriverVersion};
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::inventory::{Driver, Gpu, Source};
-use tokio::sync::Semaphore;
 
 use super::kernel_module::KernelModule;
+use super::lone_thread::LoneThread;
 use super::notes::Notes;
 use super::nvml;
+use super::silent_gpu::{add_unlisted, behind, unlisted};
 use super::smi::{self, SmiError};
 
-/// A driver that has not answered by then is hung: each call takes milliseconds.
+/// A driver that says nothing for so long is hung: a call takes milliseconds, waking a GPU takes seconds.
 const SILENT_FOR: Duration = Duration::from_secs(60);
+/// The kernel module answers from memory, unless it holds the very lock that a hung driver waits for.
+const MODULE_SILENT_FOR: Duration = Duration::from_secs(10);
 /// Stands for the version of a library that cannot be asked.
 const UNKNOWN: &str = "unknown";
 
@@ -33,17 +36,15 @@ pub(super) struct Seen {
 pub(super) struct DriverProbe {
     library: OsString,
     proc: PathBuf,
-    /// Held by the thread that is inside NVML. One that hangs there cannot be ended, so that it must be the last.
-    inside: Arc<Semaphore>,
+    inside_nvml: LoneThread,
+    inside_proc: LoneThread,
 }
 
-/// What the blocking part brings.
+/// What NVML brings.
 struct Answers {
-    kernel: KernelModule,
     nvml: Result<nvml::Seen, NvmlError>,
     /// Asked only if NVML refuses to work.
     library_version: Option<String>,
-    notes: Notes,
 }
 
 impl DriverProbe {
@@ -51,7 +52,8 @@ impl DriverProbe {
         Self {
             library: nvml::LIBRARY.into(),
             proc,
-            inside: Arc::new(Semaphore::new(1)),
+            inside_nvml: LoneThread::new(SILENT_FOR),
+            inside_proc: LoneThread::new(MODULE_SILENT_FOR),
         }
     }
 
@@ -64,65 +66,109 @@ impl DriverProbe {
     }
 
     pub async fn look(&self, notes: &mut Notes) -> Seen {
-        let Some(answers) = self.ask().await else {
-            let message = "the NVIDIA driver does not answer";
-            notes.warn(message);
-            let fault = Failure::new("driver-hung", message)
-                .with_remedy("see the kernel's log on the host for NVRM lines, and reboot it");
-            return Seen {
-                driver: Some(Driver {
-                    fault: Some(fault),
-                    ..driver(UNKNOWN)
-                }),
-                gpus: Vec::new(),
-            };
-        };
-        notes.append(answers.notes);
-        let mut seen = match answers.nvml {
-            Ok(nvml) => {
-                notes.append(nvml.notes);
-                let driver = Driver {
-                    cuda_version: nvml.cuda_version,
-                    ..driver(&nvml.driver_version)
-                };
-                Seen {
-                    driver: Some(driver),
-                    gpus: nvml.gpus,
-                }
+        // Before NVML, since it must be known also when that hangs.
+        let kernel = self.kernel_module(notes).await;
+        let mut seen = match self.ask(kernel.clone()).await {
+            None => {
+                let fault = Failure::new("driver-hung", "the NVIDIA driver does not answer")
+                    .with_remedy("see the kernel's log on the host for NVRM lines, and reboot it");
+                faulty(fault, None, &kernel, notes)
             }
-            Err(error) => {
-                without_nvml(&error, answers.library_version, &answers.kernel, notes).await
-            }
+            Some(Answers { nvml: Ok(nvml), .. }) => with_nvml(nvml, &kernel, notes),
+            Some(Answers {
+                nvml: Err(error),
+                library_version,
+            }) => without_nvml(&error, library_version, &kernel, notes).await,
         };
         if let Some(driver) = &mut seen.driver {
-            add_kernel_module(driver, answers.kernel.version, notes);
+            add_kernel_module(driver, kernel.version, notes);
             add_cuda_level(driver, notes);
         }
-        add_compute_capabilities(&mut seen.gpus, notes).await;
+        add_compute_capabilities(&mut seen, notes).await;
         seen
     }
 
-    /// `None`: NVML hangs, now or since an earlier look.
-    async fn ask(&self) -> Option<Answers> {
-        let held = Arc::clone(&self.inside).try_acquire_owned().ok()?;
-        let probe = self.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let _held = held;
+    async fn kernel_module(&self, notes: &mut Notes) -> KernelModule {
+        let proc = self.proc.clone();
+        let work = self.inside_proc.run(move |_| {
             let mut notes = Notes::default();
-            let kernel = KernelModule::look(&probe.proc, &mut notes);
-            let nvml = nvml::look(&probe.library, &kernel);
+            (KernelModule::look(&proc, &mut notes), notes)
+        });
+        let Some((kernel, read)) = work.await else {
+            notes.warn("the NVIDIA kernel module does not answer");
+            return KernelModule::default();
+        };
+        notes.append(read);
+        kernel
+    }
+
+    /// `None`: NVML hangs, now or since an earlier look.
+    async fn ask(&self, kernel: KernelModule) -> Option<Answers> {
+        let library = self.library.clone();
+        let work = self.inside_nvml.run(move |steps| {
+            let nvml = nvml::look(&library, &kernel, steps);
             let library_version = match &nvml {
-                Err(error) if is_installed(error) => nvml::library_version(&probe.library).ok(),
+                Err(error) if is_installed(error) => nvml::library_version(&library).ok(),
                 _ => None,
             };
             Answers {
-                kernel,
                 nvml,
                 library_version,
-                notes,
             }
         });
-        tokio::time::timeout(SILENT_FOR, work).await.ok()?.ok()
+        work.await
+    }
+}
+
+fn with_nvml(nvml: nvml::Seen, kernel: &KernelModule, notes: &mut Notes) -> Seen {
+    notes.append(nvml.notes);
+    let mut gpus = nvml.gpus;
+    add_left_out("NVML", &mut gpus, kernel, notes);
+    Seen {
+        driver: Some(Driver {
+            cuda_version: nvml.cuda_version,
+            ..driver(&nvml.driver_version)
+        }),
+        gpus,
+    }
+}
+
+/// Adds the GPUs that `who` left out, each with a warning.
+fn add_left_out(who: &str, gpus: &mut Vec<Gpu>, kernel: &KernelModule, notes: &mut Notes) {
+    let listed = gpus.len();
+    add_unlisted(gpus, kernel, |gpu| unlisted(who, gpu), notes);
+    for fault in gpus[listed..].iter().filter_map(|gpu| gpu.fault.as_ref()) {
+        notes.warn(fault.to_string());
+    }
+}
+
+/// A driver that does not work, with the GPUs that its kernel module knows.
+fn faulty(
+    fault: Failure,
+    library_version: Option<String>,
+    kernel: &KernelModule,
+    notes: &mut Notes,
+) -> Seen {
+    notes.warn(fault.message.clone());
+    let mut gpus = Vec::new();
+    add_unlisted(&mut gpus, kernel, |gpu| behind(&fault, gpu), notes);
+    let version = match (library_version, &kernel.version) {
+        (Some(version), _) => {
+            notes.source("driver.version", Source::Nvml);
+            version
+        }
+        (None, Some(version)) => {
+            notes.source("driver.version", Source::Proc);
+            version.clone()
+        }
+        (None, None) => UNKNOWN.to_owned(),
+    };
+    Seen {
+        driver: Some(Driver {
+            fault: Some(fault),
+            ..driver(&version)
+        }),
+        gpus,
     }
 }
 
@@ -140,28 +186,28 @@ async fn without_nvml(
 ) -> Seen {
     if let NvmlError::DriverNotLoaded | NvmlError::LibRmVersionMismatch = error {
         // nvidia-smi would say the same: it uses the library.
-        let version = library_version.unwrap_or_else(|| UNKNOWN.to_owned());
-        let fault = fault(error, &version, kernel);
-        notes.warn(fault.message.clone());
-        return Seen {
-            driver: Some(Driver {
-                fault: Some(fault),
-                ..driver(&version)
-            }),
-            gpus: Vec::new(),
-        };
+        let fault = refusal(error, library_version.as_deref(), kernel);
+        return faulty(fault, library_version, kernel, notes);
     }
-    let smi = match smi::look().await {
-        Ok(seen) => seen,
+    by_smi(smi::look().await, error, library_version, kernel, notes)
+}
+
+/// What nvidia-smi says, or what its silence leaves.
+fn by_smi(
+    answer: Result<smi::Seen, SmiError>,
+    error: &NvmlError,
+    library_version: Option<String>,
+    kernel: &KernelModule,
+    notes: &mut Notes,
+) -> Seen {
+    let smi = match answer {
+        Ok(smi) => smi,
         Err(SmiError::Missing | SmiError::NoDriver)
-            if !is_installed(error) && kernel.version.is_none() =>
+            if !is_installed(error) && !kernel.is_loaded() =>
         {
             return Seen::default();
         }
         Err(smi) => {
-            let version = library_version
-                .or_else(|| kernel.version.clone())
-                .unwrap_or_else(|| UNKNOWN.to_owned());
             let fault = Failure::new(
                 "nvml-failed",
                 format!("NVML does not work ({error}), and {smi}"),
@@ -170,27 +216,22 @@ async fn without_nvml(
                 "install the driver's libraries, so that {} can be loaded",
                 nvml::LIBRARY
             ));
-            notes.warn(fault.message.clone());
-            return Seen {
-                driver: Some(Driver {
-                    fault: Some(fault),
-                    ..driver(&version)
-                }),
-                gpus: Vec::new(),
-            };
+            return faulty(fault, library_version, kernel, notes);
         }
     };
     notes.warn(format!(
         "NVML does not work ({error}); nvidia-smi was asked instead"
     ));
     notes.append(smi.notes);
+    let mut gpus = smi.gpus;
+    add_left_out("nvidia-smi", &mut gpus, kernel, notes);
     let version = smi
         .driver_version
         .or_else(|| kernel.version.clone())
         .unwrap_or_else(|| UNKNOWN.to_owned());
     Seen {
         driver: Some(driver(&version)),
-        gpus: smi.gpus,
+        gpus,
     }
 }
 
@@ -221,12 +262,21 @@ fn add_cuda_level(driver: &mut Driver, notes: &mut Notes) {
 }
 
 /// Asks nvidia-smi, then the catalog, for what NVML has no call for on 340, or could not say of a lost GPU.
-async fn add_compute_capabilities(gpus: &mut [Gpu], notes: &mut Notes) {
+async fn add_compute_capabilities(seen: &mut Seen, notes: &mut Notes) {
+    let gpus = &mut seen.gpus;
     if gpus.iter().all(|gpu| gpu.compute_capability.is_some()) {
         return;
     }
-    // A refusal leaves the catalog, whose own silence is said below.
-    let by_smi = smi::compute_capabilities().await.unwrap_or_default();
+    let is_faulty = seen
+        .driver
+        .as_ref()
+        .is_some_and(|driver| driver.fault.is_some());
+    let by_smi = match is_faulty {
+        // It would fail as NVML did, or hang with it.
+        true => HashMap::new(),
+        // A refusal leaves the catalog, whose own silence is said below.
+        false => smi::compute_capabilities().await.unwrap_or_default(),
+    };
     for gpu in gpus
         .iter_mut()
         .filter(|gpu| gpu.compute_capability.is_none())
@@ -257,12 +307,13 @@ fn driver(version: &str) -> Driver {
     }
 }
 
-fn fault(error: &NvmlError, library: &str, kernel: &KernelModule) -> Failure {
-    match (error, &kernel.version) {
-        (NvmlError::LibRmVersionMismatch, module) => {
-            mismatch(library, module.as_deref().unwrap_or(UNKNOWN))
-        }
-        (error, _) => Failure::new(
+fn refusal(error: &NvmlError, library: Option<&str>, kernel: &KernelModule) -> Failure {
+    match error {
+        NvmlError::LibRmVersionMismatch => mismatch(
+            library.unwrap_or(UNKNOWN),
+            kernel.version.as_deref().unwrap_or(UNKNOWN),
+        ),
+        error => Failure::new(
             "driver-not-loaded",
             format!("the NVIDIA driver is installed and not loaded: {error}"),
         )
@@ -277,3 +328,6 @@ fn mismatch(library: &str, module: &str) -> Failure {
     )
     .with_remedy("reboot, or reload the nvidia modules")
 }
+
+#[cfg(test)]
+mod tests;

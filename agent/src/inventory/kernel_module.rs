@@ -47,6 +47,10 @@ impl KernelModule {
         gpus.sort_by(|one, other| one.pci_address.cmp(&other.pci_address));
         Self { version, gpus }
     }
+
+    pub fn is_loaded(&self) -> bool {
+        self.version.is_some() || !self.gpus.is_empty()
+    }
 }
 
 impl KernelGpu {

@@ -7,9 +7,11 @@ mod driver;
 mod engine;
 mod gpu_mode;
 mod kernel_module;
+mod lone_thread;
 mod machine;
 mod notes;
 mod nvml;
+mod silent_gpu;
 mod smi;
 mod watcher;
 

@@ -202,7 +202,16 @@ fn an_upgrade_without_a_reboot_is_a_fault_of_the_driver() {
     );
     assert_eq!(seen["driver"]["kernel_module_version"], "470.256.02");
     assert_ne!(seen["driver"]["version"], "470.256.02");
-    assert_eq!(seen["gpus"], Value::Array(Vec::new()));
+    // The kernel module still knows the board: a GPU host stays one.
+    let gpu = &seen["gpus"][0];
+    assert_eq!(gpu["name"], "Tesla T4");
+    assert_eq!(gpu["pci_bus_id"], "00000000:00:1E.0");
+    assert_eq!(gpu["fault"]["code"], "gpu-silent");
+    assert_eq!(
+        gpu["fault"]["remedy"],
+        "reboot, or reload the nvidia modules"
+    );
+    assert_eq!(gpu_source(&seen, "uuid"), "proc");
 }
 
 #[test]

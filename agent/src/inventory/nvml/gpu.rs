@@ -11,8 +11,10 @@ use tfleet_proto::model::inventory::{Gpu, GpuProcess, Source};
 
 use super::call::{Call, newest};
 use super::older;
-use crate::inventory::kernel_module::{KernelGpu, KernelModule};
+use crate::inventory::kernel_module::KernelModule;
+use crate::inventory::lone_thread::Steps;
 use crate::inventory::notes::Notes;
+use crate::inventory::silent_gpu::silent_gpu;
 
 pub(super) struct Memory {
     pub total_bytes: u64,
@@ -41,10 +43,11 @@ impl fmt::Display for PciAddress {
 pub(super) fn look(
     nvml: &Nvml,
     kernel: &KernelModule,
+    steps: &Steps,
     notes: &mut Notes,
 ) -> Result<Vec<Gpu>, NvmlError> {
     let readings: Vec<_> = (0..nvml.device_count()?)
-        .map(|index| (index, Reading::of(nvml, index)))
+        .map(|index| (index, Reading::of(nvml, index, steps)))
         .collect();
     let answering: Vec<Gpu> = readings
         .iter()
@@ -62,30 +65,32 @@ pub(super) fn look(
                 notes.append(read);
                 gpu
             }
-            Err(error) => without_answer(index, others.next(), &error, notes),
+            Err(error) => {
+                let fault = fault(index, &error);
+                notes.warn(fault.message.clone());
+                silent_gpu(index, others.next(), fault, notes)
+            }
         });
-    }
-    for unlisted in others {
-        notes.warn(format!(
-            "the kernel module has a GPU at {} that NVML does not list: see the kernel's log for NVRM lines",
-            unlisted.pci_address
-        ));
     }
     Ok(gpus)
 }
 
 /// A GPU that is being read. What was noted is thrown away if it is lost meanwhile.
-struct Reading {
+struct Reading<'a> {
     uuid: String,
     notes: Notes,
+    steps: &'a Steps,
 }
 
-impl Reading {
-    fn of(nvml: &Nvml, index: u32) -> Result<(Gpu, Notes), NvmlError> {
+impl<'a> Reading<'a> {
+    fn of(nvml: &Nvml, index: u32, steps: &'a Steps) -> Result<(Gpu, Notes), NvmlError> {
+        // Wakes the GPU, where nothing keeps it awake.
         let device = &nvml.device_by_index(index)?;
+        steps.step();
         let mut read = Self {
             uuid: device.uuid()?,
             notes: Notes::default(),
+            steps,
         };
         let name = device.name()?;
         for field in ["uuid", "name"] {
@@ -141,7 +146,9 @@ impl Reading {
 
     /// Reads one value that stands in these fields. Fails only with what makes the whole GPU useless.
     fn value<T>(&mut self, fields: &[&str], calls: &[Call<'_, T>]) -> Result<Option<T>, NvmlError> {
-        match newest(calls) {
+        let answer = newest(calls);
+        self.steps.step();
+        match answer {
             Ok(Some((value, source))) => {
                 for field in fields {
                     self.note(field, source);
@@ -164,39 +171,6 @@ impl Reading {
     fn note(&mut self, field: &str, source: Source) {
         self.notes
             .source(format!("gpus[{}].{field}", self.uuid), source);
-    }
-}
-
-/// What is left of a GPU that does not answer: how the kernel module names it.
-fn without_answer(
-    index: u32,
-    kernel: Option<&KernelGpu>,
-    error: &NvmlError,
-    notes: &mut Notes,
-) -> Gpu {
-    let pci_bus_id = kernel.map(KernelGpu::pci_bus_id);
-    let kernel = kernel.cloned().unwrap_or_default();
-    // Without a UUID it still needs a name of its own; no UUID looks like this.
-    let uuid = kernel.uuid.unwrap_or_else(|| format!("index-{index}"));
-    let fault = fault(index, error);
-    notes.warn(fault.message.clone());
-    for field in ["uuid", "name", "pci_bus_id"] {
-        notes.source(format!("gpus[{uuid}].{field}"), Source::Proc);
-    }
-    Gpu {
-        uuid,
-        index,
-        name: kernel.name.unwrap_or_else(|| "unknown".to_owned()),
-        compute_capability: None,
-        memory_bytes: None,
-        memory_used_bytes: None,
-        mig_enabled: None,
-        ecc_enabled: None,
-        temperature_celsius: None,
-        utilisation_percent: None,
-        processes: Vec::new(),
-        pci_bus_id,
-        fault: Some(fault),
     }
 }
 

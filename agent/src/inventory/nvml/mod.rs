@@ -12,6 +12,7 @@ use nvml_wrapper_sys::bindings::NvmlLib;
 use tfleet_proto::model::inventory::{Gpu, Source};
 
 use super::kernel_module::KernelModule;
+use super::lone_thread::Steps;
 use super::notes::Notes;
 
 /// The only name that is there on every distribution; the link without the number comes with development packages.
@@ -32,8 +33,13 @@ pub(super) struct Seen {
 /// the old module from being unloaded.
 ///
 /// Initialised without flags, since the call that takes them is missing on 340.
-pub(super) fn look(library: &OsStr, kernel: &KernelModule) -> Result<Seen, NvmlError> {
+pub(super) fn look(
+    library: &OsStr,
+    kernel: &KernelModule,
+    steps: &Steps,
+) -> Result<Seen, NvmlError> {
     let nvml = Nvml::builder().lib_path(library).init()?;
+    steps.step();
     let mut notes = Notes::default();
     let driver_version = nvml.sys_driver_version()?;
     notes.source("driver.version", Source::Nvml);
@@ -52,7 +58,7 @@ pub(super) fn look(library: &OsStr, kernel: &KernelModule) -> Result<Seen, NvmlE
             None
         }
     };
-    let gpus = gpu::look(&nvml, kernel, &mut notes)?;
+    let gpus = gpu::look(&nvml, kernel, steps, &mut notes)?;
     Ok(Seen {
         driver_version,
         cuda_version,
