@@ -340,7 +340,7 @@ impl FetchError {
                 ),
                 Code::DataLoss => (
                     "artifact-corrupted",
-                    "check the coordinator's disk, and build the release again",
+                    "check the coordinator's disk, and build the release (or add the image) again: what is damaged is stored anew",
                 ),
                 Code::PermissionDenied | Code::Unauthenticated => {
                     ("host-refused", "enrol this host again")

@@ -9,6 +9,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use tfleet_proto::model::artifact::Chunk;
 use tfleet_proto::model::digest::Digest;
@@ -22,6 +23,9 @@ const LEVEL: i32 = 3;
 /// Skippable frame number zero with 32 bytes of content.
 const TRAILER_HEAD: [u8; 8] = [0x50, 0x2A, 0x4D, 0x18, 32, 0, 0, 0];
 const TRAILER_BYTES: usize = TRAILER_HEAD.len() + 32;
+
+/// The ending of a file whose bytes are not those that its name says.
+const DAMAGED: &str = "damaged";
 
 /// Stores an image's chunks; holds what one thread needs for it.
 pub struct ChunkWriter<'a> {
@@ -41,24 +45,19 @@ impl<'a> ChunkWriter<'a> {
         })
     }
 
-    /// Stores `content` unless it is there already. Its name in the folder is durable once the folder was synced.
+    /// Stores `content` unless it is there already and whole: so that building again mends what a disk damaged. Its name
+    /// in the folder is durable once the folder was synced.
     pub fn store(&mut self, content: &[u8]) -> Result<Chunk, StoreError> {
         let digest = Digest::of(content);
         let content_bytes = content.len() as u64;
         let path = self.folder.join(digest.hex());
         self.intake.claim(&digest)?;
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() > TRAILER_BYTES as u64 => {
-                return Ok(Chunk {
-                    digest,
-                    content_bytes,
-                    frame_bytes: metadata.len() - TRAILER_BYTES as u64,
-                });
-            }
-            // A file too short to be a chunk is not what its name says: write it again.
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io("look for", &path)(error)),
+        if let Some(frame_bytes) = whole_frame(&path) {
+            return Ok(Chunk {
+                digest,
+                content_bytes,
+                frame_bytes,
+            });
         }
         let frame = self
             .compressor
@@ -74,7 +73,35 @@ impl<'a> ChunkWriter<'a> {
     }
 }
 
-/// Proves that the stored frame is the one that was written, in a few kilobytes of memory.
+/// The length of the frame in the file at `path`, if its trailer proves it whole. A file that cannot be read is not.
+fn whole_frame(path: &Path) -> Option<u64> {
+    let mut file = File::open(path).ok()?;
+    let frame_bytes = file
+        .metadata()
+        .ok()?
+        .len()
+        .checked_sub(TRAILER_BYTES as u64)?;
+    matches!(has_its_trailer(&mut file, frame_bytes), Ok(true)).then_some(frame_bytes)
+}
+
+/// Reads the frame and compares its hash with that in the trailer, in a few kilobytes of memory.
+fn has_its_trailer(file: &mut File, frame_bytes: u64) -> io::Result<bool> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 << 10];
+    let mut frame = file.take(frame_bytes);
+    loop {
+        match frame.read(&mut buffer)? {
+            0 => break,
+            got => hasher.update(&buffer[..got]),
+        }
+    }
+    let mut trailer = [0; TRAILER_BYTES];
+    file.read_exact(&mut trailer)?;
+    let (head, written) = trailer.split_at(TRAILER_HEAD.len());
+    Ok(head == TRAILER_HEAD && written == &hasher.finalize()[..])
+}
+
+/// Proves that the stored frame is the one that was written.
 pub fn verify(folder: &Path, chunk: &Chunk) -> Result<(), StoreError> {
     let damaged = |what| StoreError::Chunk {
         digest: chunk.digest,
@@ -86,30 +113,48 @@ pub fn verify(folder: &Path, chunk: &Chunk) -> Result<(), StoreError> {
         .metadata()
         .map_err(StoreError::io("read", &path))?
         .len();
-    if length != chunk.frame_bytes + TRAILER_BYTES as u64 {
+    if length != file_bytes(chunk) {
         return Err(damaged("its file is not as long as its index says"));
     }
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 128 << 10];
-    let mut frame = (&mut file).take(chunk.frame_bytes);
-    loop {
-        match frame
-            .read(&mut buffer)
-            .map_err(StoreError::io("read", &path))?
-        {
-            0 => break,
-            got => hasher.update(&buffer[..got]),
+    match has_its_trailer(&mut file, chunk.frame_bytes) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(damaged("its bytes are not those that were written")),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
+            Err(damaged("the disk cannot read its file"))
         }
+        Err(error) => Err(StoreError::io("read", &path)(error)),
     }
-    let mut trailer = [0; TRAILER_BYTES];
-    file.read_exact(&mut trailer)
-        .map_err(StoreError::io("read", &path))?;
-    let (head, written) = trailer.split_at(TRAILER_HEAD.len());
-    if head == TRAILER_HEAD && written == &hasher.finalize()[..] {
-        Ok(())
-    } else {
-        Err(damaged("its bytes are not those that were written"))
+}
+
+/// Whether the chunk's file is there with its length. Says nothing about its bytes.
+pub fn is_there(folder: &Path, chunk: &Chunk) -> Result<bool, StoreError> {
+    let path = folder.join(chunk.digest.hex());
+    match fs::metadata(&path) {
+        Ok(metadata) => Ok(metadata.len() == file_bytes(chunk)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io("look for", &path)(error)),
     }
+}
+
+/// Takes the name from a chunk that was found damaged. The bytes stay for whoever looks into the disk, until the next
+/// sweep.
+pub fn set_aside(folder: &Path, digest: &Digest) -> Result<(), StoreError> {
+    let path = folder.join(digest.hex());
+    let aside = path.with_extension(DAMAGED);
+    match fs::rename(&path, &aside) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StoreError::io("set aside", &path)(error)),
+    }
+    // It may have been stored anew since it was found damaged.
+    if whole_frame(&aside).is_some() {
+        fs::rename(&aside, &path).map_err(StoreError::io("put back", &path))?;
+    }
+    Ok(())
+}
+
+fn file_bytes(chunk: &Chunk) -> u64 {
+    chunk.frame_bytes.saturating_add(TRAILER_BYTES as u64)
 }
 
 /// `length` bytes of the stored frame from `offset` on.

@@ -103,7 +103,7 @@ impl StoreError {
             Self::Io { source, .. } => Failure::new("store-failed", format!("{self}: {source}")),
             Self::Index { .. } | Self::IndexDigest { .. } | Self::Chunk { .. } => {
                 Failure::new("artifact-damaged", self.to_string())
-                    .with_remedy("check the coordinator's disk, remove the named file, and build the release again")
+                    .with_remedy("check the coordinator's disk, then build the release again, or add the image or import the base again: what is damaged is stored anew")
             }
         }
     }
@@ -168,6 +168,28 @@ impl Artifacts {
         }
     }
 
+    /// The index of an artifact that is all there: every chunk has its file, as long as it was written. None if anything
+    /// is gone or known to be damaged, so that whoever can make the artifact makes it again.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn known(&self, digest: &Digest) -> Result<Option<ArtifactIndex>, StoreError> {
+        let index = match self.index(digest) {
+            Ok(Some(index)) => index,
+            Ok(None) | Err(StoreError::Index { .. } | StoreError::IndexDigest { .. }) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let folder = self.chunks_folder();
+        for chunk in index.layers.iter().flat_map(|layer| &layer.chunks) {
+            if !chunk::is_there(&folder, chunk)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(index))
+    }
+
     /// Makes an artifact of chunks that are all stored. From here on it exists.
     ///
     /// # Errors
@@ -177,22 +199,27 @@ impl Artifacts {
         sync_folder(&self.chunks_folder())?;
         let folder = self.indexes_folder();
         let path = folder.join(digest.hex());
-        if !path
-            .try_exists()
-            .map_err(StoreError::io("look for", &path))?
-        {
-            write_whole(&path, &[&index.canonical_json()])?;
+        let text = index.canonical_json();
+        // One that is there may be damaged, or its disk unable to read it: then it is written anew.
+        if !fs::read(&path).is_ok_and(|stored| stored == text) {
+            write_whole(&path, &[&text])?;
         }
         sync_folder(&folder)?;
         Ok(digest)
     }
 
-    /// Proves that the zstd frame of a stored chunk is the one that was written.
+    /// Proves that the zstd frame of a stored chunk is the one that was written. A chunk that is damaged loses its name
+    /// (its file becomes `HEX.damaged`), so that it is stored anew the next time that its content comes.
     ///
     /// # Errors
     /// [`StoreError::Chunk`] if it is not.
     pub fn verify_frame(&self, chunk: &Chunk) -> Result<(), StoreError> {
-        chunk::verify(&self.chunks_folder(), chunk)
+        let folder = self.chunks_folder();
+        let verified = chunk::verify(&folder, chunk);
+        if let Err(StoreError::Chunk { digest, .. }) = &verified {
+            chunk::set_aside(&folder, digest)?;
+        }
+        verified
     }
 
     /// `length` bytes of a stored chunk's zstd frame from `offset` on; verify it first.

@@ -258,7 +258,7 @@ impl Bases {
         // A base whose blobs are gone is made anew.
         Ok(self
             .artifacts
-            .index(&record.artifact)?
+            .known(&record.artifact)?
             .map(|_| record.artifact))
     }
 

@@ -44,11 +44,11 @@ impl Inner {
         };
         let usable = lock.template == TEMPLATE
             && !is_renamed
-            && self.artifacts.index(&lock.base.artifact)?.is_some();
+            && self.artifacts.known(&lock.base.artifact)?.is_some();
         Ok(usable.then_some(lock))
     }
 
-    /// What the lock became before; none if that is gone.
+    /// What the lock became before; none if any of that is gone or was found damaged.
     pub(super) fn known_build(&self, lock: &Digest) -> Result<Option<Built>, BuildError> {
         let Some(done) = read_record::<Done>(&self.done_path(lock))? else {
             return Ok(None);
@@ -60,7 +60,7 @@ impl Inner {
             stored_bytes: index.frame_bytes(),
             cached: true,
         };
-        Ok(self.artifacts.index(&done.artifact)?.map(built))
+        Ok(self.artifacts.known(&done.artifact)?.map(built))
     }
 
     /// What the order became before, if nothing of that is gone.

@@ -8,7 +8,7 @@ use tonic::Code;
 use wire::artifacts_server::Artifacts as _;
 
 use super::*;
-use crate::artifact::{Origin, Secrets, receive};
+use crate::artifact::{Origin, Received, Secrets, receive};
 
 struct Only(Digest);
 
@@ -31,6 +31,13 @@ fn service() -> (
 ) {
     let folder = tempfile::tempdir().unwrap();
     let store = Artifacts::open(folder.path()).unwrap();
+    let received = put(&store);
+    let service = ArtifactsService::new(store, Arc::new(Only(received.artifact)));
+    (folder, service, received.artifact, received.index)
+}
+
+/// Stores that artifact.
+fn put(store: &Artifacts) -> Received {
     let mut content = Vec::new();
     let mut block = Digest::of(b"seed");
     while content.len() < (12 << 20) - 4096 {
@@ -48,16 +55,14 @@ fn service() -> (
     let origin = Origin::RootFileSystem {
         architecture: tfleet_compat::Architecture::X86_64,
     };
-    let received = receive(
+    receive(
         Cursor::new(archive),
-        &store,
+        store,
         origin,
         &Secrets::default(),
         &|_| {},
     )
-    .unwrap();
-    let service = ArtifactsService::new(store, Arc::new(Only(received.artifact)));
-    (folder, service, received.artifact, received.index)
+    .unwrap()
 }
 
 async fn fetch(
@@ -202,4 +207,26 @@ async fn of_a_damaged_chunk_not_one_byte_is_sent() {
         }
     };
     assert_eq!(refusal.code(), Code::DataLoss);
+}
+
+#[tokio::test]
+async fn storing_an_image_again_mends_its_delivery() {
+    let (folder, service, artifact, index) = service();
+    let layer = &index.layers[0];
+    let chunk = layer.chunks[2].digest;
+    let path = folder.path().join("chunks").join(chunk.hex());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[500] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    for _ in 0..2 {
+        let refusal = fetch(&service, &artifact, &layer.diff_id, 0, 0)
+            .await
+            .unwrap_err();
+        assert_eq!(refusal.code(), Code::DataLoss);
+        assert!(refusal.message().contains(&chunk.to_string()), "{refusal}");
+    }
+    assert_eq!(put(&service.artifacts).artifact, artifact);
+    fetch(&service, &artifact, &layer.diff_id, 0, 0)
+        .await
+        .unwrap();
 }

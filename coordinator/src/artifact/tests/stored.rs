@@ -86,6 +86,8 @@ fn a_damaged_short_or_missing_chunk_is_never_given_out() {
         let error = store.verify_frame(&chunk).unwrap_err();
         assert!(matches!(error, StoreError::Chunk { .. }), "{error}");
         assert_eq!(error.failure().code, "artifact-damaged");
+        assert!(!path.exists(), "it is set aside");
+        fs::write(&path, bytes).unwrap();
         let mut content = Vec::new();
         LayerContent::new(&store, &received.index.layers[0])
             .read_to_end(&mut content)
@@ -97,8 +99,93 @@ fn a_damaged_short_or_missing_chunk_is_never_given_out() {
     damage(&flipped);
     damage(&whole[..whole.len() / 2]);
     damage(b"");
-    fs::remove_file(&path).unwrap();
+    assert!(!path.exists());
     assert!(store.verify_frame(&chunk).is_err());
+}
+
+#[test]
+fn a_damaged_chunk_is_set_aside_and_stored_anew_with_its_image() {
+    let (folder, store) = open();
+    let archive = docker_archive(&[large_layer()], false, 1);
+    let received = take(&store, &archive).unwrap();
+    let chunk = received.index.layers[0].chunks[1];
+    let path = folder.path().join("chunks").join(chunk.digest.hex());
+    let aside = path.with_extension("damaged");
+    let whole = fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    flipped[1000] ^= 1;
+    fs::write(&path, &flipped).unwrap();
+    // Its length is right, and nobody has read it yet.
+    assert!(store.known(&received.artifact).unwrap().is_some());
+
+    let refusal = store.verify_frame(&chunk).unwrap_err().failure();
+    assert!(refusal.message.contains(&chunk.digest.to_string()));
+    assert!(refusal.remedy.unwrap().contains("build the release again"));
+    assert_eq!(fs::read(&aside).unwrap(), flipped);
+    assert_eq!(store.known(&received.artifact).unwrap(), None);
+
+    assert_eq!(take(&store, &archive).unwrap(), received);
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    store.verify_frame(&chunk).unwrap();
+    assert!(store.known(&received.artifact).unwrap().is_some());
+    store.sweep().unwrap();
+    assert!(!aside.exists());
+}
+
+#[test]
+fn a_damaged_chunk_that_nobody_has_read_is_stored_anew_too() {
+    let (folder, store) = open();
+    let archive = docker_archive(&[large_layer()], false, 1);
+    let received = take(&store, &archive).unwrap();
+    let chunk = received.index.layers[0].chunks[0];
+    let path = folder.path().join("chunks").join(chunk.digest.hex());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[7] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    take(&store, &archive).unwrap();
+    store.verify_frame(&chunk).unwrap();
+}
+
+#[test]
+fn a_chunk_that_was_stored_anew_meanwhile_keeps_its_name() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1)], false, 1)).unwrap();
+    let chunk = received.index.layers[0].chunks[0];
+    super::super::chunk::set_aside(&folder.path().join("chunks"), &chunk.digest).unwrap();
+    store.verify_frame(&chunk).unwrap();
+}
+
+#[test]
+fn an_image_that_lacks_a_chunk_or_has_a_short_one_is_not_known() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[layer(1)], false, 1)).unwrap();
+    let chunk = received.index.layers[0].chunks[0];
+    let path = folder.path().join("chunks").join(chunk.digest.hex());
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[1..]).unwrap();
+    assert_eq!(store.known(&received.artifact).unwrap(), None);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(store.known(&received.artifact).unwrap(), None);
+    fs::write(&path, whole).unwrap();
+    assert_eq!(
+        store.known(&received.artifact).unwrap(),
+        Some(received.index)
+    );
+}
+
+#[test]
+fn a_damaged_index_is_not_known_and_is_written_anew() {
+    let (folder, store) = open();
+    let archive = docker_archive(&[layer(1)], false, 1);
+    let received = take(&store, &archive).unwrap();
+    let path = folder.path().join("indexes").join(received.artifact.hex());
+    fs::write(&path, b"{").unwrap();
+    assert_eq!(store.known(&received.artifact).unwrap(), None);
+    take(&store, &archive).unwrap();
+    assert_eq!(
+        store.known(&received.artifact).unwrap(),
+        Some(received.index)
+    );
 }
 
 #[test]

@@ -163,7 +163,7 @@ impl OperatorService {
     }
 
     fn is_stored(&self, artifact: &tfleet_proto::model::digest::Digest) -> bool {
-        matches!(self.artifacts.index(artifact), Ok(Some(_)))
+        matches!(self.artifacts.known(artifact), Ok(Some(_)))
     }
 }
 
