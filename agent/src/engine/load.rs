@@ -11,7 +11,7 @@ use bollard::query_parameters::ImportImageOptionsBuilder;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::refusal::Refusal;
@@ -19,7 +19,9 @@ use super::{Engine, EngineError};
 
 /// An engine that neither takes nor says anything for so long is stuck. Newer ones unpack a layer of several gigabytes
 /// without a word, which took minutes on the slowest disk that we saw.
-const STALL: Duration = Duration::from_secs(15 * 60);
+pub(super) const STALL: Duration = Duration::from_secs(15 * 60);
+/// So often within that time the engine is looked at, so that a hang is noticed when it has lasted so long, not later.
+const LOOKS: u32 = 60;
 
 /// A piece of an archive, or its end. An archive whose sender goes without saying so is cut off, and the engine refuses
 /// it.
@@ -44,25 +46,22 @@ impl Engine {
         let body = body_try_stream(pieces(archive, Arc::clone(&pulse)));
         let mut lines = docker.import_image(options, body, None);
         let mut loaded = false;
-        let mut heard_at = Instant::now();
-        let mut taken = 0;
+        let mut watchdog = Watchdog::new(self.load_patience, Instant::now());
         loop {
             tokio::select! {
                 // Both only wait: dropping the other loses nothing.
                 line = lines.next() => match line {
                     Some(line) => {
-                        heard_at = Instant::now();
+                        watchdog.heard(Instant::now());
                         let line = line.map_err(|error| self.failed(OPERATION, error))?;
                         loaded |= says_loaded(line)?;
                     }
                     None => break,
                 },
-                () = sleep_until(heard_at + STALL) => {
-                    let now_taken = pulse.taken();
-                    if now_taken == taken && !pulse.is_waiting_for_sender() {
-                        return Err(EngineError::Stalled { seconds: STALL.as_secs() });
+                () = sleep(self.load_patience / LOOKS) => {
+                    if watchdog.is_stuck(&pulse, Instant::now()) {
+                        return Err(EngineError::Stalled { seconds: self.load_patience.as_secs() });
                     }
-                    (taken, heard_at) = (now_taken, Instant::now());
                 }
             }
         }
@@ -126,6 +125,38 @@ impl Pulse {
     }
 }
 
+/// Tells an engine that is stuck from one that is slow, or that waits for us.
+#[derive(Debug)]
+struct Watchdog {
+    limit: Duration,
+    progressed_at: Instant,
+    taken: u64,
+}
+
+impl Watchdog {
+    fn new(limit: Duration, now: Instant) -> Self {
+        Self {
+            limit,
+            progressed_at: now,
+            taken: 0,
+        }
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.progressed_at = now;
+    }
+
+    /// Whether nothing has moved for the limit. Time counts from the last look at which something had.
+    fn is_stuck(&mut self, pulse: &Pulse, now: Instant) -> bool {
+        let taken = pulse.taken();
+        if taken != self.taken || pulse.is_waiting_for_sender() {
+            self.taken = taken;
+            self.progressed_at = now;
+        }
+        now.duration_since(self.progressed_at) >= self.limit
+    }
+}
+
 fn pieces(
     archive: mpsc::Receiver<ArchivePiece>,
     pulse: Arc<Pulse>,
@@ -151,3 +182,6 @@ fn pieces(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

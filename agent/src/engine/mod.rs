@@ -48,6 +48,7 @@ pub struct Engine {
     negotiated: Arc<OnceCell<()>>,
     /// Diff IDs by the image's identifier, which is a digest of what holds them.
     diff_ids: Arc<Mutex<HashMap<String, Vec<Digest>>>>,
+    load_patience: Duration,
 }
 
 impl Engine {
@@ -69,7 +70,15 @@ impl Engine {
             docker,
             negotiated: Arc::default(),
             diff_ids: Arc::default(),
+            load_patience: load::STALL,
         })
+    }
+
+    /// Gives up a load in which the engine neither takes nor says anything for so long, and not for 15 minutes.
+    #[must_use]
+    pub fn with_load_patience(mut self, patience: Duration) -> Self {
+        self.load_patience = patience;
+        self
     }
 
     pub async fn ping(&self) -> Result<(), EngineError> {
