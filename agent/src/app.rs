@@ -69,7 +69,8 @@ fn begin(
     folder: IdentityFolder,
     credentials: Credentials,
 ) -> Result<JoinSet<&'static str>, AppError> {
-    let engine = Engine::connect(&config.engine)?;
+    let engine =
+        Engine::connect(&config.engine)?.with_containerd_root(config.containerd_root.as_deref());
     let accepted = Accepted::open(&config.ledger_folder())?;
     let deeds = Deeds::open(&config.ledger_folder())?;
     let fleet = credentials.fleet().to_string();

@@ -26,6 +26,10 @@ pub struct Config {
     /// The container engine: "unix:///run/docker.sock".
     #[serde(default = "default_engine")]
     pub engine: String,
+    /// Where containerd keeps its data; absolute. Says where there must be room for images on a containerd image store,
+    /// where it is not found by itself.
+    #[serde(default)]
+    pub containerd_root: Option<PathBuf>,
     /// The host owner's policy file; absolute.
     #[serde(default = "default_policy")]
     pub policy: PathBuf,
@@ -71,6 +75,7 @@ impl Config {
         })?;
         let paths = [
             ("data_dir", Some(&config.data_dir)),
+            ("containerd_root", config.containerd_root.as_ref()),
             ("policy", Some(&config.policy)),
             ("token_file", config.token_file.as_ref()),
         ];

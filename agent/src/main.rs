@@ -125,7 +125,8 @@ async fn enrol(config: &Path, token: &str) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the inventory is what was asked for")]
 async fn inventory(config: &Path, output: OutputFormat) -> anyhow::Result<()> {
     let config = Config::load(config)?;
-    let engine = Engine::connect(&config.engine)?;
+    let engine =
+        Engine::connect(&config.engine)?.with_containerd_root(config.containerd_root.as_deref());
     let inventory = Inspector::new(engine, config.labels).inspect().await;
     match output {
         OutputFormat::Json => {

@@ -259,7 +259,7 @@ impl Load<'_> {
             .flat_map(|layer| layer.chunks.iter().copied())
             .collect();
         let (spool, root) = (self.spool.clone(), self.delivery.folder.clone());
-        let data_root = self.facts.data_root.clone();
+        let engine = self.facts.image_folder().map(Path::to_owned);
         let kept_bytes = blocking(move || {
             let (kept, missing): (Vec<_>, Vec<_>) =
                 chunks.into_iter().partition(|chunk| spool.has(chunk));
@@ -269,7 +269,7 @@ impl Load<'_> {
                     content_bytes,
                     spool_bytes,
                 },
-                data_root.as_deref(),
+                engine.as_deref(),
                 &root,
             )?;
             Ok::<u64, space::SpaceError>(kept.iter().map(|chunk| chunk.content_bytes).sum())

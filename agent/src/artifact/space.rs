@@ -41,16 +41,16 @@ pub enum SpaceError {
     },
 }
 
-/// Checks the engine's data root, where it can be seen from here, and the spool. Blocks.
-pub fn check(need: Need, data_root: Option<&Path>, spool: &Path) -> Result<(), SpaceError> {
+/// Checks the folder where the engine puts images, if it can be seen from here, and the spool. Blocks.
+pub fn check(need: Need, engine: Option<&Path>, spool: &Path) -> Result<(), SpaceError> {
     let engine_bytes = need.content_bytes.saturating_mul(2);
-    let Some(data_root) = data_root.filter(|path| path.exists()) else {
+    let Some(engine) = engine.filter(|path| path.exists()) else {
         return has_room(spool, need.spool_bytes);
     };
-    if device(data_root)? == device(spool)? {
-        return has_room(data_root, engine_bytes.saturating_add(need.spool_bytes));
+    if device(engine)? == device(spool)? {
+        return has_room(engine, engine_bytes.saturating_add(need.spool_bytes));
     }
-    has_room(data_root, engine_bytes)?;
+    has_room(engine, engine_bytes)?;
     has_room(spool, need.spool_bytes)
 }
 

@@ -22,6 +22,7 @@ fn what_is_left_out_has_the_documented_defaults() {
     assert_eq!(config.engine, "unix:///run/docker.sock");
     assert_eq!(config.policy, Path::new("/etc/tfleet/policy.toml"));
     assert_eq!(config.token_file, None);
+    assert_eq!(config.containerd_root, None);
     assert!(config.labels.is_empty());
 }
 

@@ -17,6 +17,7 @@ mod refusal;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub struct Engine {
     /// Diff IDs by the image's identifier, which is a digest of what holds them.
     diff_ids: Arc<Mutex<HashMap<String, Vec<Digest>>>>,
     load_patience: Duration,
+    containerd_root: Option<Arc<Path>>,
 }
 
 impl Engine {
@@ -71,7 +73,15 @@ impl Engine {
             negotiated: Arc::default(),
             diff_ids: Arc::default(),
             load_patience: load::STALL,
+            containerd_root: None,
         })
+    }
+
+    /// Where containerd keeps its data, if the host's owner says so.
+    #[must_use]
+    pub fn with_containerd_root(mut self, root: Option<&Path>) -> Self {
+        self.containerd_root = root.map(Arc::from);
+        self
     }
 
     /// Gives up a load in which the engine neither takes nor says anything for so long, and not for 15 minutes.
