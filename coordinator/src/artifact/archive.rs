@@ -164,6 +164,11 @@ impl ArchiveReader<'_> {
         let mut text_bytes = 0;
         while let Some(node) = entries.next_node()? {
             let path = String::from_utf8_lossy(&node.path).into_owned();
+            // Names are kept, too, and a compressed archive can hold millions.
+            text_bytes += path.len() + node.link.len();
+            if text_bytes > LARGEST_JSON_TOTAL_BYTES {
+                return Err(too_much_text());
+            }
             match node.kind {
                 Kind::File => match sniff(entries.content()).map_err(from_read)? {
                     Content::Tar(layer) => {
@@ -175,9 +180,7 @@ impl ArchiveReader<'_> {
                         text.read_to_end(&mut bytes).map_err(from_read)?;
                         text_bytes += bytes.len();
                         if text_bytes > LARGEST_JSON_TOTAL_BYTES {
-                            return Err(not_an_image(
-                                "it holds more descriptions than any image has",
-                            ));
+                            return Err(too_much_text());
                         }
                         files.texts.insert(path, bytes);
                     }
@@ -345,6 +348,10 @@ fn link_target(node: &Node, path: &str) -> Result<String, ArchiveError> {
         }
     }
     Ok(parts.join("/"))
+}
+
+fn too_much_text() -> ArchiveError {
+    not_an_image("it holds more names and descriptions than any image has")
 }
 
 fn not_an_image(why: &str) -> ArchiveError {

@@ -10,9 +10,13 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
+use self::extension::Extension;
+
+mod extension;
+
 const BLOCK: usize = 512;
 
-/// Extended headers and long names are text of a few hundred bytes; more than this is an attack.
+/// The extended headers and long names of an entry are text of a few hundred bytes; more than this is an attack.
 const LARGEST_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// What an entry is.
@@ -71,17 +75,6 @@ pub struct Entries<R> {
     padding_left: u64,
 }
 
-/// What pax and GNU headers say about the entry that follows them.
-#[derive(Debug, Default)]
-struct Extension {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-}
-
 impl<R: Read> Entries<R> {
     pub fn new(input: R) -> Self {
         Self {
@@ -97,12 +90,28 @@ impl<R: Read> Entries<R> {
     /// If the stream cannot be read, is cut short, or has an entry that no image may have.
     pub fn next_node(&mut self) -> Result<Option<Node>, TarError> {
         let mut extension = Extension::default();
+        let mut extension_bytes = 0;
         loop {
             self.skip_rest()?;
             let Some(header) = self.header()? else {
                 return Ok(None);
             };
             let header_size = header.entry_size().map_err(damaged)?;
+            let is_extension = matches!(
+                header.entry_type(),
+                EntryType::XHeader
+                    | EntryType::XGlobalHeader
+                    | EntryType::GNULongName
+                    | EntryType::GNULongLink
+            );
+            if is_extension {
+                extension_bytes = header_size.saturating_add(extension_bytes);
+                if extension_bytes > LARGEST_EXTENSION_BYTES {
+                    return Err(TarError::Damaged {
+                        what: format!("extended headers of {extension_bytes} bytes for one entry"),
+                    });
+                }
+            }
             match header.entry_type() {
                 EntryType::XHeader => {
                     let records = self.extension_bytes(header_size)?;
@@ -160,17 +169,18 @@ impl<R: Read> Entries<R> {
     }
 
     fn expect_content(&mut self, size: u64) -> Result<(), TarError> {
+        let whole =
+            size.checked_next_multiple_of(BLOCK as u64)
+                .ok_or_else(|| TarError::Damaged {
+                    what: format!("an entry of {size} bytes"),
+                })?;
         self.content_left = size;
-        self.padding_left = size.next_multiple_of(BLOCK as u64) - size;
+        self.padding_left = whole - size;
         Ok(())
     }
 
+    /// Call only with a size that was found small enough.
     fn extension_bytes(&mut self, size: u64) -> Result<Vec<u8>, TarError> {
-        if size > LARGEST_EXTENSION_BYTES {
-            return Err(TarError::Damaged {
-                what: format!("an extended header of {size} bytes"),
-            });
-        }
         self.expect_content(size)?;
         let mut bytes = Vec::new();
         self.content().read_to_end(&mut bytes).map_err(from_read)?;
@@ -217,152 +227,6 @@ impl<R: Read> Read for Content<'_, R> {
         self.0.content_left -= got as u64;
         Ok(got)
     }
-}
-
-impl Extension {
-    /// Records are `LENGTH KEY=VALUE\n`, the length counting all of it. Values may hold any byte.
-    fn read_pax(&mut self, mut records: &[u8]) -> Result<(), TarError> {
-        let broken = || TarError::Damaged {
-            what: "an extended header that is not made of pax records".to_owned(),
-        };
-        while records.first().is_some_and(|byte| *byte != 0) {
-            let space = records
-                .iter()
-                .position(|byte| *byte == b' ')
-                .ok_or_else(broken)?;
-            let length: usize = std::str::from_utf8(&records[..space])
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(broken)?;
-            let record = records
-                .get(space + 1..length)
-                .and_then(|r| r.strip_suffix(b"\n"))
-                .ok_or_else(broken)?;
-            let equals = record
-                .iter()
-                .position(|byte| *byte == b'=')
-                .ok_or_else(broken)?;
-            let (key, value) = (&record[..equals], &record[equals + 1..]);
-            let number = || {
-                std::str::from_utf8(value)
-                    .ok()
-                    .and_then(|text| text.parse::<u64>().ok())
-                    .ok_or_else(broken)
-            };
-            match key {
-                b"path" => self.path = Some(value.to_vec()),
-                b"linkpath" => self.link = Some(value.to_vec()),
-                b"size" => self.size = Some(number()?),
-                b"uid" => self.uid = Some(number()?),
-                b"gid" => self.gid = Some(number()?),
-                _ if key.starts_with(b"GNU.sparse.") => {
-                    return Err(TarError::Damaged {
-                        what: "a sparse file, which layers do not have".to_owned(),
-                    });
-                }
-                // Times, owner names and comments fall away here.
-                _ => {
-                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                        self.xattrs.insert(name.to_vec(), value.to_vec());
-                    }
-                }
-            }
-            records = &records[length..];
-        }
-        Ok(())
-    }
-
-    fn into_node(self, header: &Header, header_size: u64) -> Result<Node, TarError> {
-        let raw_path = self
-            .path
-            .unwrap_or_else(|| header.path_bytes().into_owned());
-        let shown = String::from_utf8_lossy(&raw_path).into_owned();
-        let kind = match header.entry_type() {
-            EntryType::Regular | EntryType::Continuous if raw_path.ends_with(b"/") => {
-                Kind::Directory
-            }
-            EntryType::Regular | EntryType::Continuous => Kind::File,
-            EntryType::Link => Kind::HardLink,
-            EntryType::Symlink => Kind::Symlink,
-            EntryType::Char => Kind::CharacterDevice,
-            EntryType::Block => Kind::BlockDevice,
-            EntryType::Directory => Kind::Directory,
-            EntryType::Fifo => Kind::Fifo,
-            other => {
-                return Err(TarError::Kind {
-                    path: shown,
-                    kind: format!("type {:?}", char::from(other.as_byte())),
-                });
-            }
-        };
-        let link = match kind {
-            Kind::HardLink => inside(&self.link.unwrap_or_else(|| link_of(header)), &shown)?,
-            Kind::Symlink => self.link.unwrap_or_else(|| link_of(header)),
-            _ => Vec::new(),
-        };
-        let device = match kind {
-            Kind::CharacterDevice | Kind::BlockDevice => (
-                header.device_major().map_err(damaged)?.unwrap_or_default(),
-                header.device_minor().map_err(damaged)?.unwrap_or_default(),
-            ),
-            _ => (0, 0),
-        };
-        Ok(Node {
-            kind,
-            path: inside(&raw_path, &shown)?,
-            link,
-            mode: number(&header.as_old().mode, || header.mode())? & 0o7777,
-            uid: match self.uid {
-                Some(uid) => uid,
-                None => number(&header.as_old().uid, || header.uid())?,
-            },
-            gid: match self.gid {
-                Some(gid) => gid,
-                None => number(&header.as_old().gid, || header.gid())?,
-            },
-            size: if kind == Kind::File {
-                self.size.unwrap_or(header_size)
-            } else {
-                0
-            },
-            device,
-            xattrs: self.xattrs,
-        })
-    }
-}
-
-/// A header's number; writers that have nothing to say leave the field empty.
-fn number<T: Default>(field: &[u8], read: impl FnOnce() -> io::Result<T>) -> Result<T, TarError> {
-    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
-        return Ok(T::default());
-    }
-    read().map_err(damaged)
-}
-
-/// The path without `./`, doubled and trailing slashes.
-fn inside(path: &[u8], shown: &str) -> Result<Vec<u8>, TarError> {
-    let escape = || TarError::Escape {
-        path: shown.to_owned(),
-    };
-    if path.starts_with(b"/") || path.contains(&0) {
-        return Err(escape());
-    }
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|byte| *byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => return Err(escape()),
-            name => parts.push(name),
-        }
-    }
-    Ok(parts.join(&b'/'))
-}
-
-fn link_of(header: &Header) -> Vec<u8> {
-    header
-        .link_name_bytes()
-        .map(|name| name.into_owned())
-        .unwrap_or_default()
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -20,6 +20,9 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
+/// What stands before the content of an archive's first entry; more than this is an attack.
+const LARGEST_RECORD_BYTES: usize = 4 << 20;
+
 /// Keeps what is read, to read it again.
 pub struct Recorded<R> {
     pub input: R,
@@ -29,6 +32,12 @@ pub struct Recorded<R> {
 impl<R: Read> Read for Recorded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.input.read(buffer)?;
+        if self.record.len() + got > LARGEST_RECORD_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("more than {LARGEST_RECORD_BYTES} bytes of headers before its first entry"),
+            ));
+        }
         self.record.extend_from_slice(&buffer[..got]);
         Ok(got)
     }

@@ -220,3 +220,30 @@ fn a_secret_in_a_layer_or_in_the_history_refuses_the_image() {
     );
     assert_eq!(count(&folder.path().join("indexes")), 0);
 }
+
+/// Gzip packs zeros a thousand to one, so that a small file could fill the memory.
+#[test]
+fn an_archive_that_begins_with_headers_without_end_is_refused() {
+    let (_folder, store) = open();
+    let mut header = header(EntryType::XGlobalHeader, 0, 1);
+    header.set_cksum();
+    let archive = header.as_bytes().repeat(10_000);
+    let refusal = take(&store, &gzip(&archive)).unwrap_err();
+    let why = std::error::Error::source(&refusal).map(ToString::to_string);
+    assert!(why.unwrap().contains("before its first entry"), "{refusal}");
+}
+
+#[test]
+fn an_archive_of_names_without_end_is_refused() {
+    let (_folder, store) = open();
+    let mut builder = Builder::new(Vec::new());
+    let target = "x".repeat(900 << 10);
+    for number in 0..40 {
+        let mut link = header(EntryType::Symlink, 0, 1);
+        builder
+            .append_link(&mut link, format!("{number}/layer.tar"), &target)
+            .unwrap();
+    }
+    let refusal = take(&store, &builder.into_inner().unwrap()).unwrap_err();
+    assert!(refusal.to_string().contains("more names"), "{refusal}");
+}

@@ -122,14 +122,72 @@ fn a_path_that_leads_outside_is_refused() {
 
 #[test]
 fn a_hard_link_that_leads_outside_is_refused() {
-    let mut builder = Builder::new(Vec::new());
-    let mut link = header(EntryType::Link, 0, 1);
-    link.set_path("a").unwrap();
-    link.set_link_name_literal("../../etc/shadow").unwrap();
-    link.set_cksum();
-    builder.append(&link, [].as_slice()).unwrap();
-    let layer = builder.into_inner().unwrap();
-    assert!(normal(&layer).is_err());
+    for target in ["../../etc/shadow", "/../etc/shadow"] {
+        let mut builder = Builder::new(Vec::new());
+        let mut link = header(EntryType::Link, 0, 1);
+        link.set_path("a").unwrap();
+        link.set_link_name_literal(target).unwrap();
+        link.set_cksum();
+        builder.append(&link, [].as_slice()).unwrap();
+        let layer = builder.into_inner().unwrap();
+        assert!(normal(&layer).is_err(), "{target}");
+    }
+}
+
+/// A header that says that so many bytes of its kind follow, in the way for large numbers, and nothing else.
+fn announcing(kind: EntryType, size: u64) -> Vec<u8> {
+    let mut header = header(kind, 0, 1);
+    header.as_old_mut().size[0] = 0x80;
+    header.as_old_mut().size[4..].copy_from_slice(&size.to_be_bytes());
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+#[test]
+fn a_size_that_no_disk_holds_is_refused() {
+    for size in [u64::MAX, u64::MAX - 510] {
+        for kind in [EntryType::Regular, EntryType::XGlobalHeader] {
+            let refusal = normal(&announcing(kind, size)).unwrap_err().to_string();
+            assert!(refusal.contains("the archive is damaged"), "{refusal}");
+        }
+        let mut builder = Builder::new(Vec::new());
+        let size = size.to_string();
+        builder
+            .append_pax_extensions([("size", size.as_bytes())])
+            .unwrap();
+        file(&mut builder, "a", b"", 1);
+        let refusal = normal(&builder.into_inner().unwrap()).unwrap_err();
+        assert!(refusal.to_string().contains(&size), "{refusal}");
+    }
+}
+
+#[test]
+fn extended_headers_of_one_entry_are_bounded_together() {
+    let long = "x".repeat(700 << 10);
+    for kinds in [
+        [EntryType::XGlobalHeader, EntryType::XGlobalHeader],
+        [EntryType::GNULongName, EntryType::GNULongLink],
+        [EntryType::XHeader, EntryType::XHeader],
+    ] {
+        let mut builder = Builder::new(Vec::new());
+        for kind in kinds {
+            let record = format!("{} comment={long}\n", long.len() + 16);
+            let text = if kind.is_gnu_longname() || kind.is_gnu_longlink() {
+                &long
+            } else {
+                &record
+            };
+            let mut header = header(kind, text.len() as u64, 1);
+            header.set_cksum();
+            builder.append(&header, text.as_bytes()).unwrap();
+        }
+        file(&mut builder, "a", b"", 1);
+        let refusal = normal(&builder.into_inner().unwrap()).unwrap_err();
+        assert!(
+            refusal.to_string().contains("extended headers"),
+            "{refusal}"
+        );
+    }
 }
 
 #[test]
@@ -144,6 +202,15 @@ fn a_damaged_header_is_refused() {
     );
 }
 
+/// Where the headers of a layer begin, those of long names among them.
+fn header_places(layer: &[u8]) -> Vec<usize> {
+    let mut archive = tar::Archive::new(layer);
+    let entries = archive.entries().unwrap().raw(true);
+    entries
+        .map(|entry| entry.unwrap().raw_header_position() as usize)
+        .collect()
+}
+
 proptest! {
     /// Whatever bytes come, reading ends, with entries or with an error.
     #[test]
@@ -154,6 +221,27 @@ proptest! {
         bytes[at..end].copy_from_slice(&noise[..end - at]);
         let _ = normal(&bytes);
         let _ = normal(&noise);
+    }
+
+    /// A header with its checksum right may say anything in any field, sizes beyond all bounds too.
+    #[test]
+    fn no_header_makes_the_reader_panic(
+        noise in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 1..24),
+            proptest::collection::vec(Just(0xff_u8), 1..24),
+        ],
+        at in prop_oneof![0_usize..512, Just(124)],
+        chosen in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = layer(1);
+        let headers = header_places(&bytes);
+        let block = headers[chosen.index(headers.len())];
+        let end = (at + noise.len()).min(512);
+        bytes[block + at..block + end].copy_from_slice(&noise[..end - at]);
+        let mut header = Header::from_byte_slice(bytes[block..block + 512].try_into().unwrap()).clone();
+        header.set_cksum();
+        bytes[block..block + 512].copy_from_slice(header.as_bytes());
+        let _ = normal(&bytes);
     }
 
     /// Any file, whatever its size relative to blocks, comes out as it went in.
