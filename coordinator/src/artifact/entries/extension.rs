@@ -138,12 +138,13 @@ fn number<T: Default>(field: &[u8], read: impl FnOnce() -> io::Result<T>) -> Res
     read().map_err(damaged)
 }
 
-/// The path without `./`, doubled and trailing slashes.
+/// The path without `./`, doubled, leading and trailing slashes. Some builders write absolute names, which mean the same:
+/// every engine puts them below the image's root.
 fn inside(path: &[u8], shown: &str) -> Result<Vec<u8>, TarError> {
     let escape = || TarError::Escape {
         path: shown.to_owned(),
     };
-    if path.starts_with(b"/") || path.contains(&0) {
+    if path.contains(&0) {
         return Err(escape());
     }
     let mut parts: Vec<&[u8]> = Vec::new();

@@ -106,7 +106,7 @@ fn devices_large_owners_and_paths_beyond_ascii_pass() {
 
 #[test]
 fn a_path_that_leads_outside_is_refused() {
-    for path in ["../etc/passwd", "a/../../b", "/etc/passwd"] {
+    for path in ["../etc/passwd", "a/../../b", "/../etc/passwd"] {
         let mut header = header(EntryType::Regular, 0, 1);
         header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
         header.set_cksum();
@@ -118,6 +118,42 @@ fn a_path_that_leads_outside_is_refused() {
             format!("the archive's entry `{path}` is outside of its root")
         );
     }
+}
+
+/// kaniko writes an entry for the root, and absolute names.
+#[test]
+fn absolute_names_are_those_below_the_root() {
+    let named = |kind, path: &[u8], link: &[u8]| {
+        let mut header = header(kind, 0, 1);
+        header.as_old_mut().name[..path.len()].copy_from_slice(path);
+        header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    };
+    let layer = [
+        named(EntryType::Directory, b"/", b""),
+        named(EntryType::Regular, b"/usr/bin/tool", b""),
+        named(EntryType::Link, b"usr/bin/twin", b"/usr/bin/tool"),
+        named(EntryType::Symlink, b"bin", b"/usr/bin"),
+        vec![0; 1024],
+    ]
+    .concat();
+    let found: Vec<_> = nodes(&normal(&layer).unwrap())
+        .into_iter()
+        .map(|(node, _)| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            (node.kind, text(&node.path), text(&node.link))
+        })
+        .collect();
+    let wanted = [
+        (Kind::Directory, "", ""),
+        (Kind::File, "usr/bin/tool", ""),
+        (Kind::HardLink, "usr/bin/twin", "usr/bin/tool"),
+        // A symbolic link is resolved inside the container: its target stays as it is.
+        (Kind::Symlink, "bin", "/usr/bin"),
+    ]
+    .map(|(kind, path, link)| (kind, path.to_owned(), link.to_owned()));
+    assert_eq!(found, wanted);
 }
 
 #[test]
