@@ -5,11 +5,8 @@
 //! them make the image. Both forms pass: `ID/layer.tar` of old engines, with links for repeated layers, and
 //! `blobs/sha256/HEX` of newer ones and of OCI layouts. A plain root file system is recognised by its first entry.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
 
-use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tfleet_compat::Architecture;
 use tfleet_proto::model::artifact::{ArtifactFormat, ArtifactIndex, Layer};
@@ -19,7 +16,7 @@ use super::entries::{Entries, Kind, Node, TarError};
 use super::image_config::{self, ConfigError};
 use super::intake::Intake;
 use super::layer::{ChunkPool, LayerWriter};
-use super::normalise::{NormaliseError, normalise};
+use super::normalise::{NormaliseError, Times, normalise};
 use super::secrets::{Scan, SecretFound, Secrets};
 use super::unpack::{Content, sniff};
 use super::{Artifacts, StoreError};
@@ -29,14 +26,19 @@ const LARGEST_JSON_BYTES: u64 = 4 << 20;
 const LARGEST_JSON_TOTAL_BYTES: usize = 32 << 20;
 
 /// Who made an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// The builder's engine just now, through its socket.
+    /// We, through the builder's engine just now: what lies on these layers of the base gets fixed times. The base's own
+    /// layers stay as they are, since their times may be others'.
+    Build { base: Vec<Layer> },
+    /// Somebody, and an engine has it.
     Engine,
     /// Somebody: each layer must have the diff ID that the configuration says.
     Foreign,
     /// Somebody, too: a root file system, which becomes an image of this architecture, or an image archive after all.
     RootFileSystem { architecture: Architecture },
+    /// We: a root file system of this architecture.
+    Bootstrap { architecture: Architecture },
 }
 
 /// An image that is now in the store.
@@ -106,28 +108,6 @@ struct ArchiveReader<'a> {
     stored_bytes: u64,
 }
 
-/// A layer as stored, and the digest it had in the archive.
-#[derive(Clone)]
-struct Taken {
-    layer: Layer,
-    original: Option<Digest>,
-}
-
-/// What the archive's files turned out to be, by their path.
-#[derive(Default)]
-struct Files {
-    layers: BTreeMap<String, Taken>,
-    texts: BTreeMap<String, Vec<u8>>,
-    links: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Manifest {
-    config: String,
-    layers: Vec<String>,
-}
-
 impl ArchiveReader<'_> {
     fn image<R: Read>(mut self, input: R) -> Result<ArtifactIndex, ArchiveError> {
         let Content::Tar(unpacked) = sniff(input).map_err(TarError::Read)? else {
@@ -145,8 +125,10 @@ impl ArchiveReader<'_> {
             .ok_or_else(|| not_an_image("it is empty"))?;
         let whole = io::Cursor::new(peeked.record).chain(input);
         match self.origin {
-            Origin::RootFileSystem { architecture } if !begins_image_archive(&first) => {
-                let layer = self.take_layer(whole)?.layer;
+            Origin::RootFileSystem { architecture } | Origin::Bootstrap { architecture }
+                if !begins_image_archive(&first) =>
+            {
+                let layer = self.take_layer(whole, self.times(""))?.layer;
                 let config = image_config::of_root_file_system(architecture, &layer.diff_id);
                 Ok(ArtifactIndex {
                     format: ArtifactFormat::V1,
@@ -172,7 +154,8 @@ impl ArchiveReader<'_> {
             match node.kind {
                 Kind::File => match sniff(entries.content()).map_err(from_read)? {
                     Content::Tar(layer) => {
-                        let taken = self.take_layer(layer)?;
+                        let times = self.times(&path);
+                        let taken = self.take_layer(layer, times)?;
                         files.layers.insert(path, taken);
                     }
                     Content::Json(mut text) if node.size <= LARGEST_JSON_BYTES => {
@@ -197,125 +180,54 @@ impl ArchiveReader<'_> {
         Ok(files)
     }
 
-    fn take_layer<R: Read>(&mut self, input: R) -> Result<Taken, ArchiveError> {
+    /// What becomes of the times in the layer at `path`.
+    fn times(&self, path: &str) -> Times {
+        match &self.origin {
+            // Newer engines name a layer by its diff ID. With older ones the base's layers are recognised when they have
+            // passed.
+            Origin::Build { base } if base.iter().any(|layer| path == blob(&layer.diff_id)) => {
+                Times::Kept
+            }
+            Origin::Build { .. } | Origin::Bootstrap { .. } => Times::Fixed,
+            Origin::Engine | Origin::Foreign | Origin::RootFileSystem { .. } => Times::Kept,
+        }
+    }
+
+    fn take_layer<R: Read>(&mut self, input: R, times: Times) -> Result<Taken, ArchiveError> {
         let counted = Counted {
             output: self.pool.layer(),
             stored_bytes: &mut self.stored_bytes,
             progress: self.progress,
         };
         let mut scan = Scan::new(counted, self.secrets, "layers");
-        let original = if self.origin == Origin::Engine {
-            normalise(input, &mut scan).map_err(unwrapped)?;
-            None
-        } else {
-            let hashed = Hashed {
-                input,
-                hasher: Sha256::new(),
-            };
-            let hashed = normalise(hashed, &mut scan).map_err(unwrapped)?;
-            Some(Digest::from_bytes(hashed.hasher.finalize().into()))
-        };
-        Ok(Taken {
-            layer: scan.into_inner().output.finish()?,
-            original,
-        })
-    }
-}
-
-impl Files {
-    fn into_index(self) -> Result<ArtifactIndex, ArchiveError> {
-        let manifest = self.manifest()?;
-        let config: Value =
-            serde_json::from_slice(self.text(&manifest.config)?).map_err(ConfigError::Json)?;
-        let named = image_config::diff_ids(&config)?;
-        if named.len() != manifest.layers.len() {
-            return Err(ConfigError::Layers {
-                named: named.len(),
-                present: manifest.layers.len(),
-            }
-            .into());
-        }
-        let mut layers = Vec::with_capacity(named.len());
-        for (number, (path, expected)) in manifest.layers.iter().zip(named).enumerate() {
-            let taken = self.layer(path)?;
-            if let Some(actual) = taken.original
-                && actual != expected
-            {
-                return Err(ArchiveError::DiffId {
-                    number,
-                    expected,
-                    actual,
-                });
-            }
-            layers.push(taken.layer.clone());
-        }
-        let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
-        let config = image_config::rewrite(&config, &diff_ids)?;
-        Ok(ArtifactIndex {
-            format: ArtifactFormat::V1,
-            config,
-            layers,
-        })
-    }
-
-    /// Of `manifest.json`, or else of an OCI layout's `index.json`.
-    fn manifest(&self) -> Result<Manifest, ArchiveError> {
-        if let Some(text) = self.texts.get("manifest.json") {
-            let mut manifests: Vec<Manifest> = serde_json::from_slice(text).map_err(|error| {
-                not_an_image(&format!("its manifest.json cannot be read ({error})"))
-            })?;
-            return match (manifests.pop(), manifests.len()) {
-                (Some(manifest), 0) => Ok(manifest),
-                (_, others) => Err(ArchiveError::Several { count: others + 1 }),
-            };
-        }
-        let index = self
-            .texts
-            .get("index.json")
-            .ok_or_else(|| not_an_image("it has no manifest.json"))?;
-        let blobs_of = |text: &[u8], list: &str| -> Option<Vec<String>> {
-            let value: Value = serde_json::from_slice(text).ok()?;
-            value.get(list)?.as_array()?.iter().map(blob_path).collect()
-        };
-        let unreadable = || not_an_image("its index.json cannot be read");
-        let manifests = blobs_of(index, "manifests").ok_or_else(unreadable)?;
-        let [manifest] = manifests.as_slice() else {
-            return Err(ArchiveError::Several {
-                count: manifests.len(),
+        if self.origin == Origin::Engine {
+            normalise(input, times, &mut scan).map_err(unwrapped)?;
+            return Ok(Taken {
+                layer: scan.into_inner().output.finish()?,
+                original: None,
             });
+        }
+        let hashed = Hashed {
+            input,
+            hasher: Sha256::new(),
         };
-        let text = self.text(manifest)?;
-        let value: Value = serde_json::from_slice(text).map_err(|_| unreadable())?;
-        Ok(Manifest {
-            config: value
-                .get("config")
-                .and_then(blob_path)
-                .ok_or_else(unreadable)?,
-            layers: blobs_of(text, "layers").ok_or_else(unreadable)?,
+        let hashed = normalise(hashed, times, &mut scan).map_err(unwrapped)?;
+        let original = Digest::from_bytes(hashed.hasher.finalize().into());
+        let layer = scan.into_inner().output.finish()?;
+        Ok(match &self.origin {
+            Origin::Build { base } => {
+                let own = base.iter().find(|layer| layer.diff_id == original);
+                Taken {
+                    layer: own.cloned().unwrap_or(layer),
+                    original: None,
+                }
+            }
+            _ => Taken {
+                layer,
+                original: Some(original),
+            },
         })
     }
-
-    fn text(&self, path: &str) -> Result<&[u8], ArchiveError> {
-        let text = self
-            .texts
-            .get(path)
-            .ok_or_else(|| not_an_image(&format!("its file {path} is missing")))?;
-        Ok(text)
-    }
-
-    fn layer(&self, path: &str) -> Result<&Taken, ArchiveError> {
-        // Engines link a repeated layer to its first occurrence; links to links do not occur.
-        let path = self.links.get(path).map_or(path, String::as_str);
-        self.layers
-            .get(path)
-            .ok_or_else(|| not_an_image(&format!("its layer {path} is missing")))
-    }
-}
-
-/// `{"digest": "sha256:HEX"}` as the path of its blob.
-fn blob_path(descriptor: &Value) -> Option<String> {
-    let digest: Digest = descriptor.get("digest")?.as_str()?.parse().ok()?;
-    Some(format!("blobs/sha256/{}", digest.hex()))
 }
 
 /// Whether an archive that begins so is one of an image, rather than a root file system.
@@ -384,6 +296,9 @@ fn unwrapped(error: NormaliseError) -> ArchiveError {
     }
 }
 
+mod files;
 mod pass;
+
+use files::{Files, Taken, blob};
 pub use pass::Hashed;
 use pass::{Counted, Recorded};

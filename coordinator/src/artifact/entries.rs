@@ -31,7 +31,7 @@ pub enum Kind {
     Fifo,
 }
 
-/// One entry: everything of it that an engine keeps, without times and owner names.
+/// One entry: everything of it that an engine keeps, without owner names and what is below a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     pub kind: Kind,
@@ -43,6 +43,8 @@ pub struct Node {
     pub mode: u32,
     pub uid: u64,
     pub gid: u64,
+    /// When it was changed last, in seconds since 1970.
+    pub mtime: i64,
     /// Bytes of content; zero unless a file.
     pub size: u64,
     /// Major and minor number; zeros unless a device.

@@ -1,9 +1,12 @@
 //! Writes a layer in the one form that its content has, whoever packed it and whenever.
 //!
-//! Every entry gets the same time and no owner names; records that only tell when and by which program a file was made
-//! fall away. Hard links, whiteouts, devices and extended attributes stay. The order stays as given: engines walk the
-//! folders in sorted order already, a hard link must come after its target, and sorting would need a second pass over
-//! gigabytes. Equal content then has an equal diff ID, which is what hosts compare.
+//! No entry has owner names; records that only tell by which program a file was made fall away. Hard links, whiteouts,
+//! devices and extended attributes stay. The order stays as given: engines walk the folders in sorted order already, a
+//! hard link must come after its target, and sorting would need a second pass over gigabytes.
+//!
+//! In what we build, every entry gets the same time: equal content then has an equal diff ID, which is what hosts
+//! compare. In what others built, times stay, to the second: Python takes a byte-code file for stale unless its source
+//! has the time that stands in it.
 
 use std::io::{self, Read, Write};
 
@@ -14,8 +17,18 @@ use super::entries::{Entries, Kind, Node, TarError};
 /// 1 January 1980, the earliest time that a zip archive can hold: Python's own tools refuse to pack older files.
 pub const FIXED_TIME_SECONDS: u64 = 315_532_800;
 
+/// What becomes of the entries' times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// [`FIXED_TIME_SECONDS`].
+    Fixed,
+    /// Their own, in whole seconds.
+    Kept,
+}
+
 const BLOCK: usize = 512;
 const LARGEST_USTAR_SIZE: u64 = 0o77_777_777_777;
+const LARGEST_USTAR_TIME: u64 = 0o77_777_777_777;
 const LARGEST_USTAR_ID: u64 = 0o7_777_777;
 const LONGEST_USTAR_NAME: usize = 100;
 
@@ -32,10 +45,17 @@ pub enum NormaliseError {
 ///
 /// # Errors
 /// If `input` is not a whole layer, or `output` refuses what is written.
-pub fn normalise<R: Read, W: Write>(input: R, output: &mut W) -> Result<R, NormaliseError> {
+pub fn normalise<R: Read, W: Write>(
+    input: R,
+    times: Times,
+    output: &mut W,
+) -> Result<R, NormaliseError> {
     let mut entries = Entries::new(input);
     let mut buffer = vec![0; 256 << 10];
-    while let Some(node) = entries.next_node()? {
+    while let Some(mut node) = entries.next_node()? {
+        if times == Times::Fixed {
+            node.mtime = FIXED_TIME_SECONDS as i64;
+        }
         output
             .write_all(&encode(&node))
             .map_err(NormaliseError::Output)?;
@@ -88,7 +108,7 @@ pub(super) fn encode(node: &Node) -> Vec<u8> {
     header.set_uid(node.uid.min(LARGEST_USTAR_ID));
     header.set_gid(node.gid.min(LARGEST_USTAR_ID));
     header.set_size(node.size.min(LARGEST_USTAR_SIZE));
-    header.set_mtime(FIXED_TIME_SECONDS);
+    header.set_mtime(ustar_time(node).unwrap_or_default());
     if let Some(ustar) = header.as_ustar_mut() {
         ustar.set_device_major(node.device.0);
         ustar.set_device_minor(node.device.1);
@@ -98,6 +118,13 @@ pub(super) fn encode(node: &Node) -> Vec<u8> {
     header.set_cksum();
     bytes.extend_from_slice(header.as_bytes());
     bytes
+}
+
+/// The entry's time, if the plain header can hold it.
+fn ustar_time(node: &Node) -> Option<u64> {
+    u64::try_from(node.mtime)
+        .ok()
+        .filter(|time| *time <= LARGEST_USTAR_TIME)
 }
 
 /// What does not fit into the plain header, as pax records in the order of their keys; nothing if all fits.
@@ -115,6 +142,9 @@ fn pax_header(node: &Node, path: &[u8]) -> Vec<u8> {
     }
     if node.link.len() > LONGEST_USTAR_NAME || !node.link.is_ascii() {
         push_record(&mut records, b"linkpath", &node.link);
+    }
+    if ustar_time(node).is_none() {
+        push_record(&mut records, b"mtime", node.mtime.to_string().as_bytes());
     }
     if path.len() > LONGEST_USTAR_NAME || !path.is_ascii() {
         push_record(&mut records, b"path", path);

@@ -1,6 +1,6 @@
 //! The store and what goes in and out of it.
 
-use std::io::{Cursor, Write as _};
+use std::io::{Cursor, Read as _, Write as _};
 
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
@@ -134,13 +134,26 @@ fn open() -> (tempfile::TempDir, Artifacts) {
 }
 
 fn take(store: &Artifacts, archive: &[u8]) -> Result<Received, ArchiveError> {
+    take_from(Origin::Foreign, store, archive)
+}
+
+fn take_from(origin: Origin, store: &Artifacts, archive: &[u8]) -> Result<Received, ArchiveError> {
     receive(
         Cursor::new(archive),
         store,
-        Origin::Foreign,
+        origin,
         &Secrets::default(),
         &|_| {},
     )
+}
+
+/// The bytes of an image's layer in the store.
+fn stored_layer(store: &Artifacts, received: &Received, number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    LayerContent::new(store, &received.index.layers[number])
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes
 }
 
 fn count(folder: &std::path::Path) -> usize {

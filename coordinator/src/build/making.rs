@@ -65,11 +65,14 @@ impl Making<'_> {
         let secrets = self
             .sources
             .secrets_beyond(&base.survey.certificate_marks)?;
+        let origin = Origin::Build {
+            base: base.index.layers.clone(),
+        };
         let Received { artifact, index } = transfer::store(
             self.engine,
             image,
             &self.inner.artifacts,
-            Origin::Engine,
+            origin,
             secrets,
             &|bytes| self.advance(activity, bytes),
         )

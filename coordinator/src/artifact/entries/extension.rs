@@ -15,6 +15,7 @@ pub(super) struct Extension {
     size: Option<u64>,
     uid: Option<u64>,
     gid: Option<u64>,
+    mtime: Option<i64>,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -54,12 +55,13 @@ impl Extension {
                 b"size" => self.size = Some(number()?),
                 b"uid" => self.uid = Some(number()?),
                 b"gid" => self.gid = Some(number()?),
+                b"mtime" => self.mtime = Some(whole_seconds(value).ok_or_else(broken)?),
                 _ if key.starts_with(b"GNU.sparse.") => {
                     return Err(TarError::Damaged {
                         what: "a sparse file, which layers do not have".to_owned(),
                     });
                 }
-                // Times, owner names and comments fall away here.
+                // Other times, owner names and comments fall away here.
                 _ => {
                     if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                         self.xattrs.insert(name.to_vec(), value.to_vec());
@@ -119,6 +121,11 @@ impl Extension {
                 Some(gid) => gid,
                 None => number(&header.as_old().gid, || header.gid())?,
             },
+            mtime: match self.mtime {
+                Some(mtime) => mtime,
+                // The crate gives the bits of a negative number.
+                None => number(&header.as_old().mtime, || header.mtime())?.cast_signed(),
+            },
             size: if kind == Kind::File {
                 self.size.unwrap_or(header_size)
             } else {
@@ -127,6 +134,19 @@ impl Extension {
             device,
             xattrs: self.xattrs,
         })
+    }
+}
+
+/// "1700000000.25", without what is beyond the second.
+fn whole_seconds(value: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let seconds: i64 = whole.parse().ok()?;
+    let is_beyond = fraction.bytes().any(|digit| digit != b'0');
+    if whole.starts_with('-') && is_beyond {
+        seconds.checked_sub(1)
+    } else {
+        Some(seconds)
     }
 }
 

@@ -4,20 +4,110 @@ use super::*;
 
 #[test]
 fn both_forms_of_an_archive_give_one_artifact_whoever_made_them_and_whenever() {
-    let (_folder, store) = open();
-    let old = take(&store, &docker_archive(&[layer(1), layer(1)], false, 1)).unwrap();
-    let new = take(
-        &store,
-        &oci_archive(&[layer(2), layer(2)], <[u8]>::to_vec, 2),
-    )
-    .unwrap();
-    let packed = take(&store, &oci_archive(&[layer(3), layer(3)], gzip, 3)).unwrap();
     let zstd = |content: &[u8]| zstd::bulk::compress(content, 1).unwrap();
-    let other = take(&store, &oci_archive(&[layer(4), layer(4)], zstd, 4)).unwrap();
+    let (_folder, store) = open();
+    let build = || Origin::Build { base: Vec::new() };
+    let take = |archive: &[u8]| take_from(build(), &store, archive).unwrap();
+    let old = take(&docker_archive(&[layer(1), layer(1)], false, 1));
+    let plain = <[u8]>::to_vec;
+    let new = take(&oci_archive(&[layer(2), layer(2)], plain, 2));
+    let packed = take(&oci_archive(&[layer(3), layer(3)], gzip, 3));
+    let other = take(&oci_archive(&[layer(4), layer(4)], zstd, 4));
     assert_eq!(old, new);
     assert_eq!(old, packed);
     assert_eq!(old, other);
     assert_eq!(store.index(&old.artifact).unwrap().unwrap(), old.index);
+}
+
+#[test]
+fn an_image_of_others_is_one_artifact_in_both_forms_whoever_saved_it() {
+    let (_folder, store) = open();
+    let layers = [layer(1), layer(1)];
+    let old = take(&store, &docker_archive(&layers, false, 1)).unwrap();
+    let new = take(&store, &oci_archive(&layers, <[u8]>::to_vec, 2)).unwrap();
+    let packed = take(&store, &oci_archive(&layers, gzip, 3)).unwrap();
+    assert_eq!(old, new);
+    assert_eq!(old, packed);
+    let later = take(&store, &docker_archive(&[layer(2), layer(2)], false, 1)).unwrap();
+    assert_ne!(old.artifact, later.artifact, "its files have other times");
+}
+
+/// A module and its byte-code, as Python leaves them: the source's time stands in the byte-code's header.
+fn python_layer(seconds: u32) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    let mut append = |path: &str, content: &[u8]| {
+        let mut header = header(EntryType::Regular, content.len() as u64, 0);
+        header.set_mtime(seconds.into());
+        let fraction = format!("{seconds}.25");
+        builder
+            .append_pax_extensions([("mtime", fraction.as_bytes())])
+            .unwrap();
+        builder.append_data(&mut header, path, content).unwrap();
+    };
+    append("lib/module.py", b"pass");
+    let stamp = [
+        b"\xcb\r\r\n\0\0\0\0".as_slice(),
+        &seconds.to_le_bytes(),
+        &4_u32.to_le_bytes(),
+    ];
+    append("lib/__pycache__/module.cpython-312.pyc", &stamp.concat());
+    builder.into_inner().unwrap()
+}
+
+/// Whether Python would take the byte-code for that of its source.
+fn byte_code_is_fresh(layer: &[u8]) -> bool {
+    let mut entries = Entries::new(layer);
+    let source = entries.next_node().unwrap().unwrap();
+    entries.next_node().unwrap().unwrap();
+    let mut stamp = [0; 16];
+    entries.content().read_exact(&mut stamp).unwrap();
+    stamp[8..12] == (source.mtime as u32).to_le_bytes()
+}
+
+#[test]
+fn byte_code_in_an_image_of_others_stays_that_of_its_source() {
+    let (_folder, store) = open();
+    let layer = python_layer(1_700_000_123);
+    assert!(byte_code_is_fresh(&layer));
+    let architecture = tfleet_compat::Architecture::X86_64;
+    let image = docker_archive(std::slice::from_ref(&layer), false, 1);
+    for (origin, archive) in [
+        (Origin::Foreign, image.clone()),
+        (Origin::Engine, image),
+        (Origin::RootFileSystem { architecture }, layer.clone()),
+    ] {
+        let received = take_from(origin.clone(), &store, &archive).unwrap();
+        let stored = stored_layer(&store, &received, 0);
+        assert!(byte_code_is_fresh(&stored), "{origin:?}");
+    }
+    let origin = Origin::Bootstrap { architecture };
+    let received = take_from(origin, &store, &layer).unwrap();
+    assert_eq!(
+        Entries::new(stored_layer(&store, &received, 0).as_slice())
+            .next_node()
+            .unwrap()
+            .unwrap()
+            .mtime,
+        FIXED_TIME_SECONDS as i64
+    );
+}
+
+#[test]
+fn a_build_keeps_the_layers_of_its_base_and_fixes_the_times_of_its_own() {
+    let (_folder, store) = open();
+    let base = python_layer(1_700_000_123);
+    let base = take(&store, &docker_archive(&[base], false, 1)).unwrap();
+    // As an engine saves what it was given.
+    let below = stored_layer(&store, &base, 0);
+    let build = |archive: &[u8]| {
+        let base = base.index.layers.clone();
+        take_from(Origin::Build { base }, &store, archive).unwrap()
+    };
+    let old = build(&docker_archive(&[below.clone(), layer(1)], false, 1));
+    let new = build(&oci_archive(&[below, layer(2)], <[u8]>::to_vec, 2));
+    assert_eq!(old, new);
+    assert_eq!(old.index.layers[0], base.index.layers[0]);
+    assert!(byte_code_is_fresh(&stored_layer(&store, &old, 0)));
 }
 
 #[test]
@@ -145,16 +235,7 @@ fn a_root_file_system_becomes_an_image_and_an_image_archive_stays_one() {
     let origin = Origin::RootFileSystem {
         architecture: tfleet_compat::Architecture::X86_64,
     };
-    let take = |archive: &[u8]| {
-        receive(
-            Cursor::new(archive),
-            &store,
-            origin,
-            &Secrets::default(),
-            &|_| {},
-        )
-        .unwrap()
-    };
+    let take = |archive: &[u8]| take_from(origin.clone(), &store, archive).unwrap();
     let plain = take(&layer(1));
     assert_eq!(plain.index.layers.len(), 1);
     assert!(

@@ -4,12 +4,19 @@ use std::io::Read as _;
 
 use proptest::prelude::*;
 
-use super::super::normalise::normalise;
+use super::super::normalise::{Times, normalise};
 use super::*;
 
 fn normal(layer: &[u8]) -> Result<Vec<u8>, super::super::normalise::NormaliseError> {
+    with_times(layer, Times::Fixed)
+}
+
+fn with_times(
+    layer: &[u8],
+    times: Times,
+) -> Result<Vec<u8>, super::super::normalise::NormaliseError> {
     let mut output = Vec::new();
-    normalise(layer, &mut output)?;
+    normalise(layer, times, &mut output)?;
     Ok(output)
 }
 
@@ -33,8 +40,39 @@ fn equal_content_with_other_times_and_owner_names_is_equal() {
 #[test]
 fn the_normal_form_keeps_every_entry_and_is_a_fixed_point() {
     let once = normal(&layer(1)).unwrap();
-    assert_eq!(nodes(&once), nodes(&layer(1)));
+    let mut wanted = nodes(&layer(1));
+    for (node, _) in &mut wanted {
+        node.mtime = FIXED_TIME_SECONDS as i64;
+    }
+    assert_eq!(nodes(&once), wanted);
     assert_eq!(normal(&once).unwrap(), once);
+
+    let kept = with_times(&layer(1), Times::Kept).unwrap();
+    assert_eq!(nodes(&kept), nodes(&layer(1)));
+    assert_eq!(with_times(&kept, Times::Kept).unwrap(), kept);
+}
+
+#[test]
+fn any_time_that_a_file_system_has_is_kept_to_the_second() {
+    let cases = [
+        ("0", 0),
+        ("1700000000.999999999", 1_700_000_000),
+        ("-1.5", -2),
+        ("-1.0", -1),
+        ("-0.5", -1),
+        ("9999999999999", 9_999_999_999_999),
+    ];
+    for (said, kept) in cases {
+        let mut builder = Builder::new(Vec::new());
+        builder
+            .append_pax_extensions([("mtime", said.as_bytes())])
+            .unwrap();
+        file(&mut builder, "a", b"", 1);
+        let layer = builder.into_inner().unwrap();
+        let once = with_times(&layer, Times::Kept).unwrap();
+        assert_eq!(nodes(&once)[0].0.mtime, kept, "{said}");
+        assert_eq!(with_times(&once, Times::Kept).unwrap(), once, "{said}");
+    }
 }
 
 #[test]
@@ -80,6 +118,7 @@ fn devices_large_owners_and_paths_beyond_ascii_pass() {
         mode: 0o4755,
         uid: 4_000_000_000,
         gid: 7,
+        mtime: FIXED_TIME_SECONDS as i64,
         size: 0,
         device: if kind == Kind::CharacterDevice {
             (10, 200)

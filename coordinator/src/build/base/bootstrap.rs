@@ -144,7 +144,7 @@ impl Bases {
         };
 
         let (pieces, reader) = pipe::to_reader();
-        let origin = Origin::RootFileSystem { architecture };
+        let origin = Origin::Bootstrap { architecture };
         let stored = transfer::take(
             reader,
             &self.artifacts,
