@@ -1,5 +1,7 @@
 //! The fake NVML, seen through the wrapper that the agent uses, as each driver branch's library.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,6 +9,8 @@ use nvml_wrapper::Nvml;
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::error::NvmlError;
 use tempfile::TempDir;
+use tfleet_agent::engine::Engine;
+use tfleet_agent::inventory::Inspector;
 use tfleet_tests::lab::gpu::Machine;
 use tfleet_tests::lab::{Programs, SymbolSet, hide_symbols, machine};
 
@@ -47,11 +51,22 @@ impl Card {
         self.folder.path().join("gpu.toml")
     }
 
+    /// A path on which `nvidia-smi` is found, if it was put into the card's folder.
+    fn path(&self) -> OsString {
+        let mut path = self.folder.path().as_os_str().to_owned();
+        if let Some(usual) = std::env::var_os("PATH") {
+            path.push(":");
+            path.push(usual);
+        }
+        path
+    }
+
     /// Runs the test `name` of this program again, in a process whose NVML is this card's.
     fn inside(&self, name: &str) {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(INSIDE, self.folder.path())
+            .env("PATH", self.path())
             .env("TFLEET_FAKE_GPU_FILE", self.gpu_file())
             .output()
             .unwrap();
@@ -221,29 +236,80 @@ fn an_xid_that_is_appended_is_an_event() {
     assert!(format!("{event:?}").contains("79"), "{event:?}");
 }
 
+/// NVML's symbols in a library.
+fn exported(library: &Path) -> BTreeSet<String> {
+    let output = Command::new("nm")
+        .args(["--dynamic", "--defined-only"])
+        .arg(library)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .filter_map(|line| line.split(' ').next_back())
+        .filter(|name| name.starts_with("nvml"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn no_single_missing_symbol_loses_the_host_or_its_gpu() {
+    const PREFIX: &str = "without-";
+    let Some(folder) = inside() else {
+        let card = Card::new(None, &t4("550.54.15"));
+        let smi = Programs::beside_this_program().unwrap().fake_smi().unwrap();
+        std::fs::copy(smi, card.folder.path().join("nvidia-smi")).unwrap();
+        let names = exported(&card.library());
+        assert!(names.contains("nvmlShutdown") && names.contains("nvmlInit_v2"));
+        for hidden in &names {
+            let others = names.iter().filter(|name| *name != hidden);
+            let others = others.map(String::as_str).collect();
+            let library = card.folder.path().join(format!("{PREFIX}{hidden}"));
+            hide_symbols(&card.library(), &others, &library).unwrap();
+        }
+        card.inside("nvml::no_single_missing_symbol_loses_the_host_or_its_gpu");
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let library = entry.unwrap().path();
+        let name = library.file_name().unwrap().to_string_lossy().into_owned();
+        let Some(hidden) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let engine = Engine::connect("tcp://127.0.0.1:1").unwrap();
+        let inspector = Inspector::new(engine, BTreeMap::new())
+            .with_proc(folder.join("no-proc"))
+            .with_nvml_library(&library);
+        let inventory = runtime.block_on(inspector.inspect());
+        let driver = inventory.driver.unwrap_or_else(|| panic!("{hidden}"));
+        assert_eq!(driver.version, "550.54.15", "{hidden}");
+        assert_eq!(driver.fault, None, "{hidden}");
+        let [gpu] = inventory.gpus.as_slice() else {
+            panic!("{hidden}: {:?}", inventory.gpus)
+        };
+        assert_eq!(gpu.name, "Tesla T4", "{hidden}");
+        assert!(gpu.uuid.starts_with("GPU-"), "{hidden}: {}", gpu.uuid);
+        assert_eq!(gpu.compute_capability.as_deref(), Some("7.5"), "{hidden}");
+        assert_eq!(gpu.fault, None, "{hidden}");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen} libraries");
+}
+
 #[test]
 fn hidden_symbols_are_gone_and_the_others_stay() {
     for symbols in SymbolSet::ALL {
         let card = Card::new(Some(symbols), &Machine::default());
-        let output = Command::new("nm")
-            .args(["--dynamic", "--defined-only"])
-            .arg(card.library())
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let exported: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.split(' ').next_back())
-            .filter(|name| name.starts_with("nvml"))
-            .collect();
+        let exported = exported(&card.library());
         assert!(
-            exported.contains(&"nvmlInit_v2"),
+            exported.contains("nvmlInit_v2"),
             "branch {}",
             symbols.branch()
         );
         let foreign: Vec<_> = exported
             .iter()
-            .filter(|name| !symbols.names().contains(*name))
+            .filter(|name| !symbols.names().contains(name.as_str()))
             .collect();
         assert!(
             foreign.is_empty(),

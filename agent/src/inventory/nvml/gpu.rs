@@ -65,6 +65,10 @@ pub(super) fn look(
                 notes.append(read);
                 gpu
             }
+            // A library that cannot name its GPUs is no use; nvidia-smi may be.
+            Err(error @ (NvmlError::FailedToLoadSymbol(_) | NvmlError::FunctionNotFound)) => {
+                return Err(error);
+            }
             Err(error) => {
                 let fault = fault(index, &error);
                 notes.warn(fault.message.clone());

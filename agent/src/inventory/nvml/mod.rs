@@ -40,11 +40,20 @@ pub(super) fn look(
 ) -> Result<Seen, NvmlError> {
     let nvml = Nvml::builder().lib_path(library).init()?;
     steps.step();
+    let seen = ask(&nvml, kernel, steps);
+    if nvml.lib().nvmlShutdown.is_err() {
+        // The wrapper would panic for want of that call.
+        std::mem::forget(nvml);
+    }
+    seen
+}
+
+fn ask(nvml: &Nvml, kernel: &KernelModule, steps: &Steps) -> Result<Seen, NvmlError> {
     let mut notes = Notes::default();
     let driver_version = nvml.sys_driver_version()?;
     notes.source("driver.version", Source::Nvml);
     let cuda_version = match call::newest(&[&|| nvml.sys_cuda_driver_version(), &|| {
-        older::cuda_version(&nvml)
+        older::cuda_version(nvml)
     }]) {
         Ok(Some((version, source))) => {
             notes.source("driver.cuda_version", source);
@@ -58,7 +67,7 @@ pub(super) fn look(
             None
         }
     };
-    let gpus = gpu::look(&nvml, kernel, steps, &mut notes)?;
+    let gpus = gpu::look(nvml, kernel, steps, &mut notes)?;
     Ok(Seen {
         driver_version,
         cuda_version,
