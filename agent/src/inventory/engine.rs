@@ -6,6 +6,7 @@ use rustix::fs::statvfs;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::inventory::{self, EngineImage, Source};
 
+use super::lone_thread::LoneThread;
 use super::notes::Notes;
 use crate::engine::{Engine, EngineError, EngineFacts};
 
@@ -18,7 +19,8 @@ pub(super) struct Seen {
     pub facts: Option<EngineFacts>,
 }
 
-pub(super) async fn look(engine: &Engine, notes: &mut Notes) -> Seen {
+/// `disk` is the thread that asks the file system.
+pub(super) async fn look(engine: &Engine, disk: &LoneThread, notes: &mut Notes) -> Seen {
     let (facts, images) = match ask(engine).await {
         Ok(answers) => answers,
         Err(error) => {
@@ -34,10 +36,10 @@ pub(super) async fn look(engine: &Engine, notes: &mut Notes) -> Seen {
         notes.source(field, Source::Engine);
     }
     let free_bytes = match &facts.data_root {
-        Some(folder) => free_bytes(folder, notes).await,
+        Some(folder) => free_bytes(folder, disk, notes).await,
         None => {
             notes.warn("the engine does not tell where it keeps its data, so that what is free there is not known");
-            0
+            None
         }
     };
     let mut runtimes: Vec<String> = facts.runtimes.keys().cloned().collect();
@@ -67,21 +69,23 @@ async fn ask(engine: &Engine) -> Result<(EngineFacts, Vec<EngineImage>), EngineE
     Ok((engine.facts().await?, engine.images().await?))
 }
 
-/// A file system behind the folder may hang, so it is asked on a thread of its own.
-async fn free_bytes(folder: &Path, notes: &mut Notes) -> u64 {
+/// A file system behind the folder may hang, so it is asked on a thread of its own, and not for ever. What is not known
+/// is not zero: that would be a full disk.
+pub(super) async fn free_bytes(folder: &Path, disk: &LoneThread, notes: &mut Notes) -> Option<u64> {
     let asked = folder.to_owned();
-    match tokio::task::spawn_blocking(move || statvfs(&asked)).await {
-        Ok(Ok(room)) => room.f_bavail.saturating_mul(room.f_frsize),
-        Ok(Err(error)) => {
-            notes.warn(format!(
-                "what is free in {} is not known: {error}",
-                folder.display()
-            ));
-            0
+    let why = match disk.run(move |_| statvfs(&asked)).await {
+        Some(Ok(room)) => {
+            notes.source("engine.data_root_free_bytes", Source::Statvfs);
+            return Some(room.f_bavail.saturating_mul(room.f_frsize));
         }
-        // The agent is stopping.
-        Err(_) => 0,
-    }
+        Some(Err(error)) => error.to_string(),
+        None => "the file system does not answer".to_owned(),
+    };
+    notes.warn(format!(
+        "what is free in {} is not known: {why}",
+        folder.display()
+    ));
+    None
 }
 
 fn silent(endpoint: &str, fault: Failure) -> inventory::Engine {
@@ -93,7 +97,7 @@ fn silent(endpoint: &str, fault: Failure) -> inventory::Engine {
         image_store: None,
         runtimes: Vec::new(),
         data_root: None,
-        data_root_free_bytes: 0,
+        data_root_free_bytes: None,
         fault: Some(fault),
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tfleet_proto::model::inventory::Machine;
+use tfleet_proto::model::inventory::{Machine, Source};
 
 use super::notes::Notes;
 
@@ -15,8 +15,14 @@ pub(super) fn look(proc: &Path, notes: &mut Notes) -> Machine {
     let processors = read(&proc.join("cpuinfo"), notes)
         .map(|text| Processors::parse(&text))
         .unwrap_or_default();
-    let memory = read(&proc.join("meminfo"), notes);
-    Machine {
+    let memory_bytes = read(&proc.join("meminfo"), notes).and_then(|text| {
+        let bytes = total_bytes(&text);
+        if bytes.is_none() {
+            notes.warn("the machine's memory is not known: /proc/meminfo has no total");
+        }
+        bytes
+    });
+    let machine = Machine {
         // The agent is built for one architecture; its names are those of `uname -m`.
         architecture: std::env::consts::ARCH.to_owned(),
         distribution: OS_RELEASE
@@ -27,8 +33,29 @@ pub(super) fn look(proc: &Path, notes: &mut Notes) -> Machine {
         cpu_model: processors.model,
         cpu_count: processors.count,
         cpu_flags: processors.flags,
-        memory_bytes: memory.as_deref().and_then(total_bytes).unwrap_or_default(),
+        memory_bytes,
+    };
+    for (field, is_told, source) in [
+        (
+            "distribution",
+            machine.distribution.is_some(),
+            Source::OsRelease,
+        ),
+        (
+            "kernel_release",
+            machine.kernel_release.is_some(),
+            Source::Proc,
+        ),
+        ("cpu_model", machine.cpu_model.is_some(), Source::Proc),
+        ("cpu_count", machine.cpu_count > 0, Source::Proc),
+        ("cpu_flags", !machine.cpu_flags.is_empty(), Source::Proc),
+        ("memory_bytes", machine.memory_bytes.is_some(), Source::Proc),
+    ] {
+        if is_told {
+            notes.source(format!("machine.{field}"), source);
+        }
     }
+    machine
 }
 
 /// What /proc/cpuinfo says.

@@ -17,14 +17,19 @@ mod watcher;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tfleet_proto::model::inventory::{Inventory, Machine, Source};
 
 use self::driver::DriverProbe;
+use self::lone_thread::LoneThread;
 use self::notes::Notes;
 pub use self::watcher::Watcher;
 use crate::engine::Engine;
+
+/// A file system says at once what is free, unless it lies on another machine that is gone.
+const DISK_SILENT_FOR: Duration = Duration::from_secs(10);
 
 /// Looks at the host.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub struct Inspector {
     engine: Engine,
     labels: BTreeMap<String, String>,
     driver: DriverProbe,
+    disk: LoneThread,
     proc: PathBuf,
 }
 
@@ -42,6 +48,7 @@ impl Inspector {
             engine,
             labels,
             driver: DriverProbe::new(proc.clone()),
+            disk: LoneThread::new(DISK_SILENT_FOR),
             proc,
         }
     }
@@ -68,7 +75,7 @@ impl Inspector {
         let (machine, driver, engine) = tokio::join!(
             self.machine(&mut notes),
             self.driver.look(&mut of_driver),
-            engine::look(&self.engine, &mut of_engine),
+            engine::look(&self.engine, &self.disk, &mut of_engine),
         );
         notes.append(of_driver);
         notes.append(of_engine);

@@ -65,6 +65,12 @@ pub(super) async fn look() -> Result<Seen, SmiError> {
         gpu.processes = own.map(|(_, process)| process.clone()).collect();
         notes.source(format!("gpus[{}]", gpu.uuid), Source::NvidiaSmi);
     }
+    for (gpu, mode) in by_uuid(&mut gpus, &modes("mig.mode.current", &mut notes).await) {
+        gpu.mig_enabled = Some(mode);
+    }
+    for (gpu, mode) in by_uuid(&mut gpus, &modes("ecc.mode.current", &mut notes).await) {
+        gpu.ecc_enabled = Some(mode);
+    }
     if driver_version.is_some() {
         notes.source("driver.version", Source::NvidiaSmi);
     }
@@ -72,6 +78,45 @@ pub(super) async fn look() -> Result<Seen, SmiError> {
         driver_version,
         gpus,
         notes,
+    })
+}
+
+/// A mode that is on or off, by UUID. GPUs that do not have it are left out.
+async fn modes(field: &str, notes: &mut Notes) -> HashMap<String, bool> {
+    match ask("--query-gpu", &format!("uuid,{field}")).await {
+        Ok(text) => switches(&text),
+        // It is older than the mode.
+        Err(SmiError::UnknownField(_)) => HashMap::new(),
+        Err(error) => {
+            notes.warn(format!("nvidia-smi does not tell {field}: {error}"));
+            HashMap::new()
+        }
+    }
+}
+
+/// Lines of "GPU-…, Enabled".
+pub(super) fn switches(text: &str) -> HashMap<String, bool> {
+    let pairs = text.lines().filter_map(|line| line.split_once(", "));
+    pairs
+        .filter_map(|(uuid, mode)| {
+            let is_on = match mode.trim() {
+                "Enabled" => true,
+                "Disabled" => false,
+                _ => return None,
+            };
+            Some((uuid.to_owned(), is_on))
+        })
+        .collect()
+}
+
+/// The GPUs of which something is known.
+fn by_uuid<'a, T: Copy>(
+    gpus: &'a mut [Gpu],
+    known: &'a HashMap<String, T>,
+) -> impl Iterator<Item = (&'a mut Gpu, T)> {
+    gpus.iter_mut().filter_map(|gpu| {
+        let value = *known.get(&gpu.uuid)?;
+        Some((gpu, value))
     })
 }
 

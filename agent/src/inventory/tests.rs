@@ -1,7 +1,15 @@
+use std::fs;
+use std::time::Duration;
+
+use tfleet_proto::model::inventory::Source;
+
+use super::engine::free_bytes;
 use super::gpu_mode::path_in;
 use super::kernel_module::{KernelGpu, module_version};
-use super::machine::{Processors, pretty_name, total_bytes};
-use super::smi::{Row, SmiError};
+use super::lone_thread::LoneThread;
+use super::machine::{self, Processors, pretty_name, total_bytes};
+use super::notes::Notes;
+use super::smi::{Row, SmiError, switches};
 
 #[test]
 fn both_spellings_of_the_kernel_module_tell_its_version() {
@@ -39,6 +47,66 @@ fn processors_are_counted_and_their_flags_read_on_both_architectures() {
 }
 
 #[test]
+fn each_value_of_the_machine_says_where_it_came_from() {
+    let proc = tempfile::tempdir().unwrap();
+    fs::create_dir_all(proc.path().join("sys/kernel")).unwrap();
+    fs::write(
+        proc.path().join("cpuinfo"),
+        "processor\t: 0\nflags\t\t: fpu avx\n",
+    )
+    .unwrap();
+    fs::write(proc.path().join("meminfo"), "MemFree: 1 kB\n").unwrap();
+    fs::write(proc.path().join("sys/kernel/osrelease"), "6.1.0\n").unwrap();
+    let mut notes = Notes::default();
+    let machine = machine::look(proc.path(), &mut notes);
+    assert_eq!(machine.memory_bytes, None, "not known is not zero");
+    assert_eq!(notes.warnings.len(), 1);
+    let told: Vec<_> = notes
+        .sources
+        .iter()
+        .filter(|source| source.source == Source::Proc)
+        .map(|source| source.field.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "machine.kernel_release",
+            "machine.cpu_count",
+            "machine.cpu_flags"
+        ]
+    );
+    let os_release = notes
+        .sources
+        .iter()
+        .find(|source| source.source == Source::OsRelease);
+    assert_eq!(
+        os_release.map(|source| source.field.as_str()),
+        machine
+            .distribution
+            .is_some()
+            .then_some("machine.distribution")
+    );
+}
+
+#[tokio::test]
+async fn free_space_that_a_disk_does_not_tell_is_not_known_and_not_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = LoneThread::new(Duration::from_secs(60));
+    let mut notes = Notes::default();
+    assert!(free_bytes(folder.path(), &disk, &mut notes).await.is_some());
+    assert_eq!(notes.sources[0].source, Source::Statvfs);
+    let missing = folder.path().join("missing");
+    assert_eq!(free_bytes(&missing, &disk, &mut notes).await, None);
+    let _hung = disk.hang();
+    assert_eq!(free_bytes(folder.path(), &disk, &mut notes).await, None);
+    assert!(
+        notes.warnings[1].contains("does not answer"),
+        "{:?}",
+        notes.warnings
+    );
+}
+
+#[test]
 fn names_and_sizes_lose_their_quotes_and_units() {
     assert_eq!(
         pretty_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n").as_deref(),
@@ -64,6 +132,13 @@ fn nvidia_smi_may_not_know_a_value() {
         (None, None)
     );
     assert!(matches!(Row::parse("0, GPU-1"), Err(SmiError::Line(_))));
+}
+
+#[test]
+fn a_mode_is_on_off_or_not_there() {
+    let text = "GPU-1, Enabled\nGPU-2, Disabled\nGPU-3, [N/A]\nGPU-4, [Not Supported]";
+    let wanted = [("GPU-1".to_owned(), true), ("GPU-2".to_owned(), false)];
+    assert_eq!(switches(text), wanted.into());
 }
 
 #[test]

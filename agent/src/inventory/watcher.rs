@@ -95,7 +95,7 @@ fn differs(last: &Inventory, seen: &Inventory) -> bool {
 fn steady(inventory: &Inventory) -> Inventory {
     let mut steady = inventory.clone();
     steady.observed_at = jiff::Timestamp::UNIX_EPOCH;
-    steady.engine.data_root_free_bytes = 0;
+    steady.engine.data_root_free_bytes = None;
     for gpu in &mut steady.gpus {
         gpu.memory_used_bytes = None;
         gpu.temperature_celsius = None;

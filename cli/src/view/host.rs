@@ -246,7 +246,9 @@ fn inventory_grids(inventory: &Inventory) -> Vec<Grid> {
                 "{}, {} CPUs ({avx}), {}",
                 machine.architecture,
                 machine.cpu_count,
-                bytes(machine.memory_bytes)
+                machine
+                    .memory_bytes
+                    .map_or_else(|| "memory unknown".to_owned(), bytes)
             )),
         ),
         ("distribution", Cell::maybe(machine.distribution.as_ref())),
@@ -272,7 +274,10 @@ fn inventory_grids(inventory: &Inventory) -> Vec<Grid> {
         ),
         ("storage", Cell::maybe(engine.storage_driver.as_ref())),
         ("image store", Cell::maybe(engine.image_store)),
-        ("disk free", Cell::from(bytes(engine.data_root_free_bytes))),
+        (
+            "disk free",
+            Cell::maybe(engine.data_root_free_bytes.map(bytes)),
+        ),
         ("GPU modes", Cell::from(modes.join(", "))),
         ("observed", Cell::from(moment(inventory.observed_at))),
     ];

@@ -29,6 +29,8 @@ enumeration_pairs!(
     Proc <=> Proc,
     Catalog <=> Catalog,
     Engine <=> Engine,
+    OsRelease <=> OsRelease,
+    Statvfs <=> Statvfs,
 );
 
 impl TryFrom<wire::Inventory> for Inventory {

@@ -71,13 +71,13 @@ prop_compose! {
         observed_at in time(),
         (architecture, distribution, kernel_release, cpu_model) in
             (text(), option::of(text()), option::of(text()), option::of(text())),
-        (cpu_count, cpu_flags, memory_bytes) in (any::<u32>(), vec(text(), 0..3), any::<u64>()),
+        (cpu_count, cpu_flags, memory_bytes) in (any::<u32>(), vec(text(), 0..3), any::<Option<u64>>()),
         driver in option::of((text(), option::of(text()), option::of(text()), option::of(failure()))),
         gpus in vec(gpu(), 0..3),
         (endpoint, version, api_version, storage_driver) in
             (text(), option::of(text()), option::of(text()), option::of(text())),
         image_store in option::of(prop_oneof![Just(ImageStore::GraphDriver), Just(ImageStore::Containerd)]),
-        (data_root, data_root_free_bytes, fault) in (option::of(text()), any::<u64>(), option::of(failure())),
+        (data_root, data_root_free_bytes, fault) in (option::of(text()), any::<Option<u64>>(), option::of(failure())),
         gpu_modes in vec(gpu_mode(), 0..4),
         images in vec((text(), vec(text(), 0..2), vec(digest(), 0..3), any::<u64>()), 0..3),
         (labels, warnings) in (btree_map(text(), text(), 0..3), vec(text(), 0..2)),

@@ -47,7 +47,8 @@ pub struct Inventory {
     /// What could not be read, and what that means, in sentences.
     #[prost(string, repeated, tag = "9")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Where each value came from. A field that is not listed came from the operating system.
+    /// Where each value came from. What the agent knows by itself is not listed: its labels, the engine's endpoint, the
+    /// architecture that it was built for.
     #[prost(message, repeated, tag = "10")]
     pub sources: ::prost::alloc::vec::Vec<FieldSource>,
 }
@@ -68,8 +69,9 @@ pub struct Machine {
     /// As in /proc/cpuinfo. TensorFlow's wheels need "avx".
     #[prost(string, repeated, tag = "6")]
     pub cpu_flags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(uint64, tag = "7")]
-    pub memory_bytes: u64,
+    /// Absent where it could not be read.
+    #[prost(uint64, optional, tag = "7")]
+    pub memory_bytes: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Driver {
@@ -150,11 +152,12 @@ pub struct Engine {
     pub image_store: i32,
     #[prost(string, repeated, tag = "6")]
     pub runtimes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Where the engine keeps its data, and what is free there.
+    /// Where the engine keeps its data.
     #[prost(string, tag = "7")]
     pub data_root: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "8")]
-    pub data_root_free_bytes: u64,
+    /// What is free there. Absent where it is not known.
+    #[prost(uint64, optional, tag = "8")]
+    pub data_root_free_bytes: ::core::option::Option<u64>,
     #[prost(message, optional, tag = "9")]
     pub fault: ::core::option::Option<Failure>,
 }
@@ -516,6 +519,10 @@ pub enum Source {
     /// Derived from the compatibility catalog.
     Catalog = 5,
     Engine = 6,
+    /// The distribution's os-release file.
+    OsRelease = 7,
+    /// The file system, by statvfs.
+    Statvfs = 8,
 }
 impl Source {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -531,6 +538,8 @@ impl Source {
             Self::Proc => "SOURCE_PROC",
             Self::Catalog => "SOURCE_CATALOG",
             Self::Engine => "SOURCE_ENGINE",
+            Self::OsRelease => "SOURCE_OS_RELEASE",
+            Self::Statvfs => "SOURCE_STATVFS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -543,6 +552,8 @@ impl Source {
             "SOURCE_PROC" => Some(Self::Proc),
             "SOURCE_CATALOG" => Some(Self::Catalog),
             "SOURCE_ENGINE" => Some(Self::Engine),
+            "SOURCE_OS_RELEASE" => Some(Self::OsRelease),
+            "SOURCE_STATVFS" => Some(Self::Statvfs),
             _ => None,
         }
     }

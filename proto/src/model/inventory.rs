@@ -28,7 +28,8 @@ pub struct Inventory {
     pub labels: BTreeMap<String, String>,
     /// What could not be read, and what that means, in sentences.
     pub warnings: Vec<String>,
-    /// Where each value came from. A field that is not listed came from the operating system.
+    /// Where each value came from. What the agent knows by itself is not listed: its labels, the engine's endpoint, the
+    /// architecture that it was built for.
     pub sources: Vec<FieldSource>,
 }
 
@@ -43,7 +44,8 @@ pub struct Machine {
     pub cpu_count: u32,
     /// As in /proc/cpuinfo. TensorFlow's wheels need "avx".
     pub cpu_flags: Vec<String>,
-    pub memory_bytes: u64,
+    /// `None` where it could not be read.
+    pub memory_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,8 +106,8 @@ pub struct Engine {
     pub runtimes: Vec<String>,
     /// Where the engine keeps its data.
     pub data_root: Option<String>,
-    /// What is free there; zero while the engine does not answer.
-    pub data_root_free_bytes: u64,
+    /// What is free there. `None` where it is not known, which is not a full disk.
+    pub data_root_free_bytes: Option<u64>,
     pub fault: Option<Failure>,
 }
 
@@ -161,6 +163,10 @@ pub enum Source {
     /// Derived from the compatibility catalog.
     Catalog,
     Engine,
+    /// The distribution's os-release file.
+    OsRelease,
+    /// The file system.
+    Statvfs,
 }
 
 impl fmt::Display for GpuMode {
@@ -192,6 +198,8 @@ impl fmt::Display for Source {
             Self::Proc => "/proc",
             Self::Catalog => "catalog",
             Self::Engine => "engine",
+            Self::OsRelease => "os-release",
+            Self::Statvfs => "statvfs",
         })
     }
 }

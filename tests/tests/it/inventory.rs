@@ -225,6 +225,8 @@ fn no_driver_is_a_value_and_one_that_is_not_loaded_a_fault() {
     assert_eq!(seen["warnings"], Value::Array(Vec::new()));
     assert!(seen["machine"]["memory_bytes"].as_u64().unwrap() > 0);
     assert!(seen["machine"]["cpu_count"].as_u64().unwrap() > 0);
+    assert_eq!(source(&seen, "machine.memory_bytes"), "proc");
+    assert_eq!(source(&seen, "engine.data_root_free_bytes"), "statvfs");
     drop(lab);
 
     let lab = host_with("470.256.02", 1);
@@ -249,6 +251,12 @@ fn nvidia_smi_answers_where_the_library_cannot_be_loaded() {
     assert_eq!(seen["gpus"][0]["memory_bytes"], 15_109_u64 << 20);
     assert_eq!(seen["gpus"][0]["compute_capability"], "7.5");
     assert_eq!(gpu_source(&seen, "compute_capability"), "nvidia_smi");
+    assert_eq!(seen["gpus"][0]["ecc_enabled"], true);
+    assert_eq!(
+        seen["gpus"][0]["mig_enabled"],
+        Value::Null,
+        "a T4 has no MIG"
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn host() -> Inventory {
             cpu_model: None,
             cpu_count: 2,
             cpu_flags: Vec::new(),
-            memory_bytes: 1 << 30,
+            memory_bytes: Some(1 << 30),
         },
         driver: None,
         gpus: vec![Gpu {
@@ -43,7 +43,7 @@ fn host() -> Inventory {
             image_store: None,
             runtimes: Vec::new(),
             data_root: None,
-            data_root_free_bytes: 7,
+            data_root_free_bytes: Some(7),
             fault: None,
         },
         gpu_modes: Vec::new(),
@@ -57,7 +57,7 @@ fn host() -> Inventory {
 fn warmer() -> Inventory {
     let mut warmer = host();
     warmer.gpus[0].temperature_celsius = Some(80);
-    warmer.engine.data_root_free_bytes = 5;
+    warmer.engine.data_root_free_bytes = Some(5);
     warmer
 }
 

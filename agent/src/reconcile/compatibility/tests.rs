@@ -15,7 +15,7 @@ fn host(driver: Option<&str>, gpu: Option<&str>) -> Inventory {
             cpu_model: None,
             cpu_count: 1,
             cpu_flags: vec!["avx".to_owned()],
-            memory_bytes: 0,
+            memory_bytes: None,
         },
         driver: driver.map(|version| Driver {
             version: version.to_owned(),
@@ -49,7 +49,7 @@ fn host(driver: Option<&str>, gpu: Option<&str>) -> Inventory {
             image_store: None,
             runtimes: Vec::new(),
             data_root: None,
-            data_root_free_bytes: 0,
+            data_root_free_bytes: None,
             fault: None,
         },
         gpu_modes: vec![inventory::GpuMode::Runtime],

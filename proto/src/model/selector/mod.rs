@@ -270,10 +270,12 @@ impl AmountField {
                 .iter()
                 .filter_map(|gpu: &Gpu| gpu.memory_bytes)
                 .collect(),
-            Self::Memory => vec![inventory.machine.memory_bytes],
+            Self::Memory => inventory.machine.memory_bytes.into_iter().collect(),
             Self::CpuCount => vec![inventory.machine.cpu_count.into()],
-            Self::DiskFree if inventory.engine.version.is_none() => Vec::new(),
-            Self::DiskFree => vec![inventory.engine.data_root_free_bytes],
+            Self::DiskFree => {
+                let free_bytes = inventory.engine.data_root_free_bytes;
+                free_bytes.into_iter().collect()
+            }
         }
     }
 }

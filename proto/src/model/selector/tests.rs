@@ -32,7 +32,7 @@ fn t4() -> Inventory {
             cpu_model: None,
             cpu_count: 16,
             cpu_flags: vec!["sse4_2".to_owned(), "avx".to_owned()],
-            memory_bytes: 64 << 30,
+            memory_bytes: Some(64 << 30),
         },
         driver: Some(Driver {
             version: "470.256.02".to_owned(),
@@ -49,7 +49,7 @@ fn t4() -> Inventory {
             image_store: None,
             runtimes: Vec::new(),
             data_root: None,
-            data_root_free_bytes: 100 << 30,
+            data_root_free_bytes: Some(100 << 30),
             fault: None,
         },
         gpu_modes: Vec::new(),
