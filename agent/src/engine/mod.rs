@@ -126,4 +126,6 @@ impl Engine {
 }
 
 #[cfg(test)]
+pub(crate) mod stub;
+#[cfg(test)]
 mod tests;

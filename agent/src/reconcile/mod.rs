@@ -30,7 +30,7 @@ use crate::artifact::Delivery;
 use crate::engine::Engine;
 use crate::ledger::Deeds;
 use crate::policy::Policy;
-use crate::steps::{self, Plan, Subject};
+use crate::steps::{self, Plan, Step, Subject};
 
 use holds::Holds;
 use in_flight::InFlight;
@@ -56,6 +56,8 @@ pub struct Reconciler {
     deeds: Deeds,
     holds: Holds,
     in_flight: InFlight,
+    /// (incarnation, generation) of the desired state that the last round worked for.
+    worked_for: Option<(u64, u64)>,
     /// The desired state for which the remains of earlier deliveries were removed.
     tidied: Option<(u64, u64)>,
     ends: Ends,
@@ -98,6 +100,7 @@ impl Reconciler {
             deeds,
             holds: Holds::default(),
             in_flight: InFlight::default(),
+            worked_for: None,
             tidied: None,
             ends,
         }
@@ -116,7 +119,7 @@ impl Reconciler {
             };
             tokio::select! {
                 // Each of these only says that something changed; what, is seen in the next round.
-                Ok(()) = self.ends.desired.changed() => self.holds.clear(),
+                Ok(()) = self.ends.desired.changed() => {}
                 Ok(()) = self.ends.inventory.changed() => {}
                 Ok(()) = self.ends.channel.changed() => self.holds.release(act::NO_SESSION),
                 Some(_) = events.next() => sleep(SWARM).await,
@@ -128,6 +131,7 @@ impl Reconciler {
 
     async fn round(&mut self, engine_answers: &mut bool) -> Round {
         let desired = self.ends.desired.borrow_and_update().clone();
+        self.notice_newer(desired.as_deref());
         self.settle_delivery(desired.as_deref()).await;
         self.drop_remains(desired.as_deref()).await;
         let observation = match observe::observe(
@@ -173,13 +177,23 @@ impl Reconciler {
             return self.rest();
         };
         let subject = step.subject();
+        // A delivery that has begun has not gone well yet: its end tells.
+        let ends_here = !matches!(step, Step::Deliver(_));
         match self.carry_out(step).await {
-            Ok(()) => self.holds.done(&subject),
-            Err(failure) => {
-                self.hold_back(subject, failure);
-            }
+            Ok(()) if ends_here => self.holds.done(&subject),
+            Ok(()) => {}
+            Err(failure) => self.hold_back(subject, failure),
         }
         Round::Again
+    }
+
+    /// What was held back gets a new chance when something else is desired. Told by the numbers and not by the wake-up:
+    /// what is accepted in the middle of a round is seen at the start of the next, and wakes nobody.
+    fn notice_newer(&mut self, desired: Option<&DesiredState>) {
+        let pair = desired.map(|desired| (desired.incarnation, desired.generation));
+        if std::mem::replace(&mut self.worked_for, pair) != pair {
+            self.holds.clear();
+        }
     }
 
     /// Tried again later. The log has a failure once, however often it is tried again.
@@ -276,3 +290,6 @@ enum Round {
     /// Nothing to do before this.
     Rest { until: Instant },
 }
+
+#[cfg(test)]
+mod tests;

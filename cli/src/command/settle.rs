@@ -10,7 +10,7 @@ use tfleet_proto::wire::host_event::Event;
 
 use super::Operator;
 use super::token::parse_life;
-use super::verdict::{Verdict, weigh};
+use super::verdict::{TRANSFERRING, Verdict, weigh};
 use crate::error::Error;
 use crate::view::change::{HostChange, HostResult, HostResults, Outcome};
 use crate::view::host::Host;
@@ -40,6 +40,10 @@ struct Waiting {
     change: HostChange,
     disconnected_since: Option<Instant>,
     in_vain_since: Option<Instant>,
+    /// Whether its last word was that it failed and tries again.
+    is_retrying: bool,
+    /// How far the image on its way ever came, in bytes.
+    furthest_bytes: u64,
     /// What it said last: how it goes, and why it tries again.
     last: String,
     failure: Option<Failure>,
@@ -142,6 +146,8 @@ impl Waiting {
             change,
             disconnected_since: None,
             in_vain_since: None,
+            is_retrying: false,
+            furthest_bytes: 0,
             last: "no word from the host yet".to_owned(),
             failure: None,
         }
@@ -153,16 +159,28 @@ impl Waiting {
         } else {
             self.disconnected_since.or(Some(now))
         };
-        let step = match weigh(host, self.change.generation, judge) {
+        self.hear(weigh(host, self.change.generation, judge), now)
+    }
+
+    fn hear(&mut self, verdict: Verdict, now: Instant) -> Look {
+        let step = match verdict {
             Verdict::Done(detail) => return Look::Settled(Outcome::Done { detail }),
             Verdict::Failed(failure) => return Look::Settled(Outcome::Failed { failure }),
             Verdict::Working(step) => {
-                // Bytes that arrive, or another step, mean that the last try was not in vain.
-                self.in_vain_since = None;
-                self.failure = None;
+                self.is_retrying = false;
+                // A try that comes further than those before it, or another step, means that they were not in vain. One
+                // that only begins anew may fail like the last.
+                let begins_anew =
+                    step.phase == TRANSFERRING && step.done_bytes <= self.furthest_bytes;
+                if !begins_anew {
+                    self.in_vain_since = None;
+                    self.failure = None;
+                }
+                self.furthest_bytes = self.furthest_bytes.max(step.done_bytes);
                 step
             }
             Verdict::Retrying(failure) => {
+                self.is_retrying = true;
                 self.in_vain_since = self.in_vain_since.or(Some(now));
                 let activity = failure.to_string();
                 self.failure = Some(failure);
@@ -188,8 +206,10 @@ impl Waiting {
         if lasts(self.disconnected_since, DISCONNECTED) {
             return Some(Outcome::Pending);
         }
+        // A try that is under way may still go well.
+        let in_vain = self.is_retrying && lasts(self.in_vain_since, IN_VAIN);
         match (&self.failure, too_long) {
-            (Some(failure), limit) if limit.is_some() || lasts(self.in_vain_since, IN_VAIN) => {
+            (Some(failure), limit) if limit.is_some() || in_vain => {
                 Some(Outcome::Failed {
                     failure: failure.clone(),
                 })
@@ -221,3 +241,6 @@ fn result(change: &HostChange, outcome: Outcome) -> HostResult {
         outcome,
     }
 }
+
+#[cfg(test)]
+mod tests;

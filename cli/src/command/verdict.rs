@@ -10,6 +10,9 @@ use crate::view::host::Host;
 use crate::view::progress::Step;
 use crate::view::quantity::{bytes, duration};
 
+/// The phase of a step that moves an image's bytes.
+pub(super) const TRANSFERRING: &str = "transferring";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Working(Step),
@@ -102,7 +105,7 @@ fn weigh_image(image: &ImageStatus) -> Verdict {
         ImagePhase::Transferring => {
             let (fetched, sent) = (bytes(image.fetched_bytes), bytes(image.wire_bytes));
             Verdict::Working(Step {
-                phase: "transferring",
+                phase: TRANSFERRING,
                 activity: format!("fetched {fetched}, on the wire {sent}"),
                 done_bytes: image.present_bytes.saturating_add(image.loaded_bytes),
                 total_bytes: image.content_bytes,

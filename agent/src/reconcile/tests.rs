@@ -1,0 +1,166 @@
+//! The loop on an engine that answers as it is told to.
+
+use std::path::Path;
+
+use tfleet_proto::model::desired::DesiredImage;
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::wire;
+use tfleet_proto::wire::artifacts_server::{Artifacts, ArtifactsServer};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Endpoint, Server};
+
+use super::*;
+use crate::engine::stub::StubEngine;
+
+struct Host {
+    stub: StubEngine,
+    desired: watch::Sender<Option<Arc<DesiredState>>>,
+    _inventory: watch::Sender<Option<Arc<Inventory>>>,
+    channel: watch::Sender<Option<Channel>>,
+    status: watch::Receiver<Arc<HostStatus>>,
+    reconciler: Reconciler,
+    engine_answers: bool,
+    _disk: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self::with_policy("")
+    }
+
+    fn with_policy(policy: &str) -> Self {
+        let disk = tempfile::tempdir().unwrap();
+        let stub = StubEngine::start();
+        let (desired, desired_end) = watch::channel(None);
+        let (inventory, inventory_end) = watch::channel(None);
+        let (channel, channel_end) = watch::channel(None);
+        let (status_end, status) = watch::channel(Arc::default());
+        let means = Means {
+            engine: stub.engine(),
+            delivery: Delivery::new(stub.engine(), &disk.path().join("delivery")),
+            policy: Arc::new(Policy::parse(policy, Path::new("policy.toml")).unwrap()),
+            fleet: "fleet".to_owned(),
+            deeds: Deeds::open(&disk.path().join("ledger")).unwrap(),
+        };
+        let ends = Ends {
+            desired: desired_end,
+            inventory: inventory_end,
+            channel: channel_end,
+            status: status_end,
+        };
+        Self {
+            stub,
+            desired,
+            _inventory: inventory,
+            channel,
+            status,
+            reconciler: Reconciler::new(means, ends),
+            engine_answers: true,
+            _disk: disk,
+        }
+    }
+
+    fn want(&self, state: DesiredState) {
+        self.desired.send_replace(Some(Arc::new(state)));
+    }
+
+    /// Rounds until there is nothing to do before the time that is given.
+    async fn settle(&mut self) -> Instant {
+        loop {
+            if let Round::Rest { until } = self.reconciler.round(&mut self.engine_answers).await {
+                return until;
+            }
+        }
+    }
+}
+
+fn image() -> DesiredImage {
+    DesiredImage {
+        artifact: Digest::of(b"artifact"),
+        release: "train:v7".parse().unwrap(),
+        variant: "tf2.15.1-cpu".parse().unwrap(),
+        tags: vec!["tfleet/train:v7".to_owned()],
+    }
+}
+
+fn state(generation: u64, images: &[DesiredImage]) -> DesiredState {
+    DesiredState {
+        incarnation: 1,
+        generation,
+        images: images.to_vec(),
+        containers: Vec::new(),
+    }
+}
+
+/// A coordinator that has no image.
+struct Empty;
+
+#[tonic::async_trait]
+impl Artifacts for Empty {
+    async fn get_index(
+        &self,
+        _: tonic::Request<wire::GetIndexRequest>,
+    ) -> Result<tonic::Response<wire::GetIndexResponse>, tonic::Status> {
+        Err(tonic::Status::not_found("there is no such artifact"))
+    }
+
+    type FetchChunksStream = tokio_stream::Empty<Result<wire::Chunk, tonic::Status>>;
+
+    async fn fetch_chunks(
+        &self,
+        _: tonic::Request<wire::FetchChunksRequest>,
+    ) -> Result<tonic::Response<Self::FetchChunksStream>, tonic::Status> {
+        Err(tonic::Status::not_found("there is no such artifact"))
+    }
+}
+
+async fn session_without_images() -> Channel {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = TcpListenerStream::new(listener);
+    tokio::spawn(
+        Server::builder()
+            .add_service(ArtifactsServer::new(Empty))
+            .serve_with_incoming(incoming),
+    );
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    endpoint.connect_lazy()
+}
+
+#[tokio::test]
+async fn deliveries_that_fail_one_after_the_other_are_tried_less_and_less_often() {
+    let mut host = Host::new();
+    host.channel
+        .send_replace(Some(session_without_images().await));
+    host.want(state(1, &[image()]));
+    let mut pauses = Vec::new();
+    for _ in 0..2 {
+        host.settle().await;
+        assert!(host.reconciler.in_flight.artifact().is_some());
+        host.reconciler.in_flight.finished().await;
+        let release = host.settle().await;
+        pauses.push(release - Instant::now());
+        let status = host.status.borrow().images[0].clone();
+        assert!(status.failure.is_some(), "{status:?}");
+        sleep_until(release).await;
+    }
+    // 1 s and 2 s, give or take a fifth.
+    assert!(pauses[1] > Duration::from_millis(1500), "{pauses:?}");
+}
+
+#[tokio::test]
+async fn what_was_held_back_gets_a_new_chance_also_when_the_newer_state_wakes_nobody() {
+    let mut host = Host::new();
+    host.want(state(1, &[image()]));
+    host.settle().await;
+    let subject = Subject::Image(image().artifact);
+    let refusal = Failure::new("policy-refused", "no");
+    host.reconciler.hold_back(subject.clone(), refusal);
+    host.settle().await;
+    assert!(host.reconciler.holds.is_held(&subject, Instant::now()));
+    // Accepted while a step is carried out: the next round takes it before anybody waits for the change.
+    host.want(state(2, &[]));
+    host.settle().await;
+    assert!(!host.reconciler.holds.is_held(&subject, Instant::now()));
+}
