@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tfleet_proto::model::desired::{ContainerSpec, GpuRequest, HostNamespace};
+use tfleet_proto::model::name::ReleaseName;
 
 use super::{Policy, Refusal, Rule};
 
@@ -22,16 +23,7 @@ impl Policy {
     /// Checks what is asked. Gives it back with the sources of its binds resolved: the engine shall get the very paths
     /// that were judged, or a link that is changed in between would lead it elsewhere. Looks at the disk.
     pub fn check_spec(&self, spec: &ContainerSpec) -> Result<ContainerSpec, Refusal> {
-        if !self
-            .releases
-            .iter()
-            .any(|pattern| pattern.matches(spec.release.name.as_str()))
-        {
-            return Err(Refusal::rule(
-                Rule::Releases,
-                format!("the release {}", spec.release.name),
-            ));
-        }
+        self.check_release(&spec.release.name)?;
         if spec.gpus != GpuRequest::None && !self.gpus {
             return Err(Refusal::rule(Rule::Gpus, "containers with GPUs"));
         }
@@ -55,6 +47,16 @@ impl Policy {
             host_ports: spec.ports.iter().map(|port| port.host_port.get()).collect(),
         })?;
         Ok(resolved)
+    }
+
+    /// Whether images of a release may come here, and containers of it run.
+    pub fn check_release(&self, name: &ReleaseName) -> Result<(), Refusal> {
+        let mut patterns = self.releases.iter();
+        if patterns.any(|pattern| pattern.matches(name.as_str())) {
+            Ok(())
+        } else {
+            Err(Refusal::rule(Rule::Releases, format!("the release {name}")))
+        }
     }
 
     /// Checks what the engine made, before it starts. Looks at the disk.

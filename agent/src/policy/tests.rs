@@ -143,6 +143,14 @@ fn an_empty_allow_list_allows_nobody() {
         refused_by(&parse("releases = []").unwrap(), &spec()),
         Rule::Releases
     );
+    let release = spec().release.name;
+    assert!(Policy::built_in().check_release(&release).is_ok());
+    assert!(
+        parse("releases = []")
+            .unwrap()
+            .check_release(&release)
+            .is_err()
+    );
     assert_eq!(
         refused_by(&parse("host_ports = []").unwrap(), &publishing(8888)),
         Rule::HostPorts

@@ -21,6 +21,14 @@ pub(super) struct Admitted {
 impl Reconciler {
     /// Holds back what would not be admitted before anything is taken away for it.
     pub(super) async fn refuse_early(&mut self, desired: &DesiredState, observation: &Observation) {
+        for image in &desired.images {
+            let subject = Subject::Image(image.artifact);
+            if !self.holds.is_held(&subject, Instant::now())
+                && let Err(refusal) = self.policy.check_release(&image.release.name)
+            {
+                self.hold_back(subject, refusal.failure());
+            }
+        }
         for wanted in &desired.containers {
             let subject = Subject::Container(wanted.spec.name.clone());
             let scene = &observation.scene;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tfleet_proto::model::desired::DesiredImage;
 use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::status::ImagePhase;
 use tfleet_proto::wire;
 use tfleet_proto::wire::artifacts_server::{Artifacts, ArtifactsServer};
 use tokio::net::TcpListener;
@@ -11,7 +12,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Endpoint, Server};
 
 use super::*;
-use crate::engine::stub::StubEngine;
+use crate::engine::stub::{Reply, StubEngine};
+use crate::ledger::ImageDeed;
 
 struct Host {
     stub: StubEngine,
@@ -93,6 +95,18 @@ fn state(generation: u64, images: &[DesiredImage]) -> DesiredState {
     }
 }
 
+fn image_deed(engine_id: &str) -> ImageDeed {
+    ImageDeed {
+        engine_id: engine_id.to_owned(),
+        tags: Vec::new(),
+        content_bytes: 0,
+        present_bytes: 0,
+        fetched_bytes: 0,
+        wire_bytes: 0,
+        finished_at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
 /// A coordinator that has no image.
 struct Empty;
 
@@ -163,4 +177,42 @@ async fn what_was_held_back_gets_a_new_chance_also_when_the_newer_state_wakes_no
     host.want(state(2, &[]));
     host.settle().await;
     assert!(!host.reconciler.holds.is_held(&subject, Instant::now()));
+}
+
+#[tokio::test]
+async fn an_image_of_a_release_that_the_policy_refuses_is_neither_fetched_nor_tagged() {
+    let mut host = Host::with_policy("releases = []");
+    host.channel
+        .send_replace(Some(session_without_images().await));
+    host.want(state(1, &[image()]));
+    host.settle().await;
+    assert_eq!(host.reconciler.in_flight.artifact(), None);
+    let status = host.status.borrow().images[0].clone();
+    assert_eq!(status.phase, ImagePhase::Failed);
+    let failure = status.failure.unwrap();
+    assert_eq!(
+        (failure.code.as_str(), failure.rule.as_deref()),
+        ("policy-refused", Some("releases"))
+    );
+
+    // One that came before the policy said so.
+    let engine_image = r#"[{"Id":"sha256:1","RepoTags":[],"Size":1,"ParentId":"","RepoDigests":[],"Created":0,
+        "SharedSize":0,"Labels":{},"Containers":0}]"#;
+    host.stub.on(
+        "GET /images/json",
+        Reply::Json(200, engine_image.to_owned()),
+    );
+    let inspected = r#"{"Id":"sha256:1","RootFS":{"Type":"layers","Layers":[]}}"#;
+    host.stub.on(
+        "GET /images/sha256:1/json",
+        Reply::Json(200, inspected.to_owned()),
+    );
+    let deeds = &mut host.reconciler.deeds;
+    let noted = deeds.note_image(image().artifact, image_deed("sha256:1"));
+    noted.await.unwrap();
+    host.want(state(2, &[image()]));
+    host.settle().await;
+    let status = host.status.borrow().images[0].clone();
+    assert_eq!(status.failure.unwrap().code, "policy-refused");
+    assert_eq!(host.stub.asked("POST /images/"), [""; 0]);
 }

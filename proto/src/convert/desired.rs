@@ -12,6 +12,7 @@ use crate::model::desired::{
     BindMount, ContainerSpec, DesiredContainer, DesiredImage, DesiredPhase, DesiredState,
     GpuRequest, HostNamespace, PortBinding, PortProtocol, RestartPolicy,
 };
+use crate::model::name::ReleaseName;
 use crate::wire;
 use crate::wire::gpu_request::Request;
 
@@ -57,6 +58,12 @@ impl TryFrom<wire::DesiredImage> for DesiredImage {
     fn try_from(image: wire::DesiredImage) -> Result<Self, Refusal> {
         if image.tags.is_empty() {
             return Err(Refusal::new("tags", "needs at least one"));
+        }
+        for (index, tag) in image.tags.iter().enumerate() {
+            if !is_fleets_reference(tag) {
+                let why = format!("`{tag}` is not tfleet/NAME:TAG, and no other reference is the fleet's to give");
+                return Err(Refusal::new(format!("tags[{index}]"), why));
+            }
         }
         Ok(Self {
             artifact: parsed("artifact", &image.artifact)?,
@@ -341,6 +348,22 @@ fn container_name(field: &str, name: String) -> Result<String, Refusal> {
         );
         Err(Refusal::new(field, why))
     }
+}
+
+/// Giving a reference takes it from the image that has it, so a host gives none but the fleet's: "tfleet/NAME:TAG". Those
+/// of images that are not whole yet are under one name and no release's.
+fn is_fleets_reference(reference: &str) -> bool {
+    let Some((name, tag)) = reference
+        .strip_prefix("tfleet/")
+        .and_then(|rest| rest.split_once(':'))
+    else {
+        return false;
+    };
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let is_tag = (1..=128).contains(&tag.len())
+        && tag.bytes().all(is_word)
+        && !tag.starts_with(['.', '-']);
+    is_tag && name != "loading" && name.parse::<ReleaseName>().is_ok()
 }
 
 fn namespace(name: &str) -> Result<HostNamespace, Refusal> {

@@ -295,6 +295,26 @@ fn a_refusal_names_the_field_by_its_path() {
             "images[0].tags: needs at least one",
         ),
         (
+            |state| state.images[0].tags.push("postgres:16".into()),
+            "images[0].tags[1]: `postgres:16` is not tfleet/NAME:TAG",
+        ),
+        (
+            |state| state.images[0].tags[0] = "tfleet/train".into(),
+            "images[0].tags[0]: `tfleet/train` is not",
+        ),
+        (
+            |state| state.images[0].tags[0] = "tfleet/a/b:v1".into(),
+            "images[0].tags[0]: `tfleet/a/b:v1` is not",
+        ),
+        (
+            |state| state.images[0].tags[0] = "tfleet/loading:v1".into(),
+            "images[0].tags[0]: `tfleet/loading:v1` is not",
+        ),
+        (
+            |state| state.images[0].tags[0] = "tfleet/train:".into(),
+            "images[0].tags[0]: `tfleet/train:` is not",
+        ),
+        (
             |state| state.containers[1].spec = None,
             "containers[1].spec: is required",
         ),
