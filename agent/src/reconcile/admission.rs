@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tfleet_proto::model::desired::{ContainerSpec, DesiredState, GpuRequest};
+use tfleet_proto::model::desired::{ContainerSpec, DesiredPhase, DesiredState, GpuRequest};
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::inventory::{GpuMode, Inventory};
 use tokio::time::Instant;
 
 use super::observe::Observation;
 use super::{Reconciler, compatibility};
-use crate::steps::{Holding, SceneContainer, Subject};
+use crate::steps::{Holding, Life, SceneContainer, Subject};
 
 /// A container as it may be made.
 pub(super) struct Admitted {
@@ -38,7 +38,11 @@ impl Reconciler {
                 .map_or(Holding::Nothing, SceneContainer::holding);
             let is_made =
                 matches!(holding, Holding::Ours(deed, _) if deed.spec == wanted.spec.digest());
+            // What is refused is the new one; the old one can be stopped all the same.
+            let is_being_stopped = wanted.phase == DesiredPhase::Stopped
+                && matches!(holding, Holding::Ours(_, found) if found.life == Life::Running);
             if is_made
+                || is_being_stopped
                 || !scene.has_image(&wanted.spec.artifact)
                 || self.holds.is_held(&subject, Instant::now())
             {

@@ -142,6 +142,10 @@ impl Sight<'_> {
                 };
                 fill(blank, deed, found, life)
             }
+            // One that shall rest and runs is told as running, however it was made.
+            Some((deed, found, life @ Life::Running)) if wanted.phase == DesiredPhase::Stopped => {
+                fill(blank, deed, found, life)
+            }
             _ => blank,
         }
     }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use tfleet_proto::model::desired::DesiredImage;
+use tfleet_proto::model::desired::{
+    ContainerSpec, DesiredContainer, DesiredImage, DesiredPhase, GpuRequest, RestartPolicy,
+};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::status::ImagePhase;
 use tfleet_proto::wire;
@@ -13,7 +15,7 @@ use tonic::transport::{Endpoint, Server};
 
 use super::*;
 use crate::engine::stub::{Reply, StubEngine};
-use crate::ledger::ImageDeed;
+use crate::ledger::{ContainerDeed, ImageDeed};
 
 struct Host {
     stub: StubEngine,
@@ -67,6 +69,53 @@ impl Host {
         self.desired.send_replace(Some(Arc::new(state)));
     }
 
+    /// The image is here.
+    async fn have_image(&mut self) {
+        let listed = r#"[{"Id":"sha256:1","RepoTags":["tfleet/train:v7"],"Size":1,"ParentId":"","RepoDigests":[],
+            "Created":0,"SharedSize":0,"Labels":{},"Containers":0}]"#;
+        let inspected = r#"{"Id":"sha256:1","RootFS":{"Type":"layers","Layers":[]}}"#;
+        let stub = &self.stub;
+        stub.on("GET /images/json", Reply::Json(200, listed.to_owned()));
+        stub.on(
+            "GET /images/sha256:1/json",
+            Reply::Json(200, inspected.to_owned()),
+        );
+        let deeds = &mut self.reconciler.deeds;
+        let noted = deeds.note_image(image().artifact, image_deed("sha256:1"));
+        noted.await.unwrap();
+    }
+
+    /// A container of ours, made of this specification and started once.
+    async fn have_container(&mut self, spec: &ContainerSpec, status: &str) {
+        self.show_container(spec, status);
+        let deed = ContainerDeed {
+            spec: spec.digest(),
+            id: Some("c1".to_owned()),
+            artifact: spec.artifact,
+            stop_grace_seconds: 0,
+            gpu_mode: None,
+            started: true,
+            starting: None,
+            restart_serial: 0,
+        };
+        let deeds = &mut self.reconciler.deeds;
+        deeds.note_container(&spec.name, deed).await.unwrap();
+    }
+
+    fn show_container(&self, spec: &ContainerSpec, status: &str) {
+        let inspected = format!(
+            r#"{{"Id":"c1","Name":"/{}","Image":"sha256:1","HostConfig":{{}},
+                "Config":{{"Labels":{{"io.tfleet.fleet":"fleet","io.tfleet.spec":"{}"}}}},
+                "State":{{"Status":"{status}","ExitCode":0,"StartedAt":"2026-01-01T00:00:00Z"}}}}"#,
+            spec.name,
+            spec.digest()
+        );
+        let stub = &self.stub;
+        let listed = r#"[{"Id":"c1"}]"#.to_owned();
+        stub.on("GET /containers/json", Reply::Json(200, listed));
+        stub.on("GET /containers/c1/json", Reply::Json(200, inspected));
+    }
+
     /// Rounds until there is nothing to do before the time that is given.
     async fn settle(&mut self) -> Instant {
         loop {
@@ -92,6 +141,40 @@ fn state(generation: u64, images: &[DesiredImage]) -> DesiredState {
         generation,
         images: images.to_vec(),
         containers: Vec::new(),
+    }
+}
+
+fn spec() -> ContainerSpec {
+    ContainerSpec {
+        name: "train".to_owned(),
+        artifact: image().artifact,
+        release: "train:v7".parse().unwrap(),
+        variant: "tf2.15.1-cpu".parse().unwrap(),
+        command: Vec::new(),
+        environment: [].into(),
+        ports: Vec::new(),
+        binds: Vec::new(),
+        gpus: GpuRequest::None,
+        user: None,
+        working_directory: None,
+        shm_bytes: 0,
+        restart_policy: RestartPolicy::No,
+        privileged: false,
+        host_namespaces: Vec::new(),
+        capabilities: Vec::new(),
+        tty: false,
+        stop_grace_seconds: 0,
+    }
+}
+
+fn one_container(generation: u64, spec: ContainerSpec, phase: DesiredPhase) -> DesiredState {
+    DesiredState {
+        containers: vec![DesiredContainer {
+            spec,
+            phase,
+            restart_serial: 0,
+        }],
+        ..state(generation, &[image()])
     }
 }
 
@@ -196,23 +279,37 @@ async fn an_image_of_a_release_that_the_policy_refuses_is_neither_fetched_nor_ta
     );
 
     // One that came before the policy said so.
-    let engine_image = r#"[{"Id":"sha256:1","RepoTags":[],"Size":1,"ParentId":"","RepoDigests":[],"Created":0,
-        "SharedSize":0,"Labels":{},"Containers":0}]"#;
-    host.stub.on(
-        "GET /images/json",
-        Reply::Json(200, engine_image.to_owned()),
-    );
-    let inspected = r#"{"Id":"sha256:1","RootFS":{"Type":"layers","Layers":[]}}"#;
-    host.stub.on(
-        "GET /images/sha256:1/json",
-        Reply::Json(200, inspected.to_owned()),
-    );
-    let deeds = &mut host.reconciler.deeds;
-    let noted = deeds.note_image(image().artifact, image_deed("sha256:1"));
-    noted.await.unwrap();
-    host.want(state(2, &[image()]));
+    host.have_image().await;
+    let mut retagged = image();
+    retagged.tags.push("tfleet/train:newest".to_owned());
+    host.want(state(2, &[retagged]));
     host.settle().await;
     let status = host.status.borrow().images[0].clone();
     assert_eq!(status.failure.unwrap().code, "policy-refused");
     assert_eq!(host.stub.asked("POST /images/"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_container_is_stopped_also_when_what_shall_take_its_place_is_refused() {
+    let mut host = Host::new();
+    host.have_image().await;
+    host.have_container(&spec(), "running").await;
+    host.stub
+        .on("POST /containers/c1/stop", Reply::Json(204, String::new()));
+    let refused = ContainerSpec {
+        privileged: true,
+        ..spec()
+    };
+    host.want(one_container(1, refused, DesiredPhase::Stopped));
+    let mut answers = true;
+    let round = host.reconciler.round(&mut answers).await;
+    assert!(matches!(round, Round::Again), "something was done");
+    assert_eq!(host.stub.asked("POST /containers/c1/stop").len(), 1);
+    host.show_container(&spec(), "exited");
+    host.settle().await;
+    assert_eq!(
+        host.stub.asked("DELETE /containers/c1"),
+        [""; 0],
+        "what cannot be replaced is not taken away"
+    );
 }

@@ -30,6 +30,13 @@ pub(super) fn need(wanted: &DesiredContainer, scene: &Scene) -> Need {
         Holding::Ours(deed, found) if deed.spec == spec.digest() => {
             need_of_current(wanted, deed, found)
         }
+        // Whether it shall run comes before how it shall be made: one that shall rest is stopped also where another
+        // specification waits for its image.
+        Holding::Ours(_, found)
+            if wanted.phase == DesiredPhase::Stopped && found.life == Life::Running =>
+        {
+            take_away(&spec.name, found)
+        }
         // Another one shall take its place; it goes on until that one's image is here.
         Holding::Ours(_, found) if has_image => take_away(&spec.name, found),
         Holding::Ours(..) => Need::Patience,

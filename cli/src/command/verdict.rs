@@ -83,8 +83,10 @@ pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
 
 /// For `stop`.
 pub(super) fn container_is_stopped(host: &Host, container: &str) -> Verdict {
-    match status_of(host, container).map(|status| status.phase) {
-        Some(ContainerPhase::Running) => Verdict::Working(step("stopping", "")),
+    match status_of(host, container) {
+        Some(status) if status.phase == ContainerPhase::Running => {
+            retrying(status.failure.as_ref(), "stopping")
+        }
         _ => Verdict::Done("stopped".to_owned()),
     }
 }

@@ -290,6 +290,24 @@ async fn one_that_shall_be_replaced_is_not_the_one_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn one_that_shall_be_replaced_and_rest_is_told_as_running_until_it_is_stopped() {
+    let mut desired = desired();
+    desired.containers[0].spec.tty = true;
+    desired.containers[0].phase = DesiredPhase::Stopped;
+    let mut running = Host::with_container(ContainerState::Running, Life::Running).await;
+    running.fail(train(), "engine-down");
+    let container = running.report(&desired).containers.remove(0);
+    assert_eq!(
+        (container.phase, container.container_id.as_deref()),
+        (ContainerPhase::Running, Some("c1"))
+    );
+    assert!(container.failure.is_some());
+    let stopped = Host::with_container(ContainerState::Exited, Life::Exited).await;
+    let container = stopped.report(&desired).containers.remove(0);
+    assert_eq!(container.phase, ContainerPhase::Pending);
+}
+
+#[tokio::test]
 async fn one_that_nobody_wants_is_told_until_it_is_gone() {
     let host = Host::with_container(ContainerState::Running, Life::Running).await;
     let status = host.report(&DesiredState {

@@ -59,6 +59,25 @@ fn stopping_and_running_again_starts_it_once() {
 }
 
 #[test]
+fn one_that_shall_rest_is_stopped_also_while_another_specification_waits_for_its_image() {
+    let mut world = World::default();
+    world.settle(&one_container());
+    let mut state = desired(
+        &[
+            image(FIRST, "tfleet/train:v7"),
+            image(SECOND, "tfleet/train:v8"),
+        ],
+        &[container("train", SECOND)],
+    );
+    state.containers[0].phase = DesiredPhase::Stopped;
+    world.scene.delivering = Some(Digest::of(SECOND));
+    assert_eq!(world.settle(&state), ["stop"]);
+    world.scene.delivering = None;
+    assert_eq!(world.settle(&state), ["deliver", "remove", "create"]);
+    assert_eq!(world.starts, 1);
+}
+
+#[test]
 fn one_that_ended_by_itself_is_left_to_its_restart_policy() {
     let mut world = World::default();
     world.settle(&one_container());

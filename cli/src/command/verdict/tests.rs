@@ -212,6 +212,19 @@ fn stopped_and_gone_are_what_they_say() {
         Verdict::Working(_)
     ));
     assert!(matches!(
+        container_is_stopped(
+            &host(
+                Vec::new(),
+                vec![ContainerStatus {
+                    failure: Some(Failure::new("engine-slow", "busy")),
+                    ..container(ContainerPhase::Running)
+                }]
+            ),
+            "tf"
+        ),
+        Verdict::Retrying(_)
+    ));
+    assert!(matches!(
         container_is_stopped(&with(ContainerPhase::Exited), "tf"),
         Verdict::Done(_)
     ));
