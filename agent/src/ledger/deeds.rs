@@ -55,6 +55,9 @@ pub struct ContainerDeed {
     pub starting: Option<Starting>,
     /// The last restart that was carried out.
     pub restart_serial: u64,
+    /// The last start that was asked for and is done: carried out, or found to be running.
+    #[serde(default)]
+    pub start_serial: u64,
 }
 
 /// A start or restart under way: it happened once the container's start time differs from `before`.
@@ -62,6 +65,8 @@ pub struct ContainerDeed {
 #[serde(deny_unknown_fields)]
 pub struct Starting {
     pub restart_serial: u64,
+    #[serde(default)]
+    pub start_serial: u64,
     pub before: Option<Timestamp>,
 }
 

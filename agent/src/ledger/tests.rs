@@ -24,6 +24,7 @@ fn deed(id: Option<&str>) -> ContainerDeed {
         started: false,
         starting: None,
         restart_serial: 0,
+        start_serial: 0,
     }
 }
 

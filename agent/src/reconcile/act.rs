@@ -43,6 +43,7 @@ impl Reconciler {
                 name,
                 id,
                 restart_serial,
+                start_serial,
                 before,
             } => {
                 self.start(
@@ -50,6 +51,7 @@ impl Reconciler {
                     &id,
                     Starting {
                         restart_serial,
+                        start_serial,
                         before,
                     },
                     StartHow::First,
@@ -60,6 +62,7 @@ impl Reconciler {
                 name,
                 id,
                 restart_serial,
+                start_serial,
                 before,
             } => {
                 self.start(
@@ -67,6 +70,7 @@ impl Reconciler {
                     &id,
                     Starting {
                         restart_serial,
+                        start_serial,
                         before,
                     },
                     StartHow::Again,
@@ -76,7 +80,8 @@ impl Reconciler {
             Step::NoteStarted {
                 name,
                 restart_serial,
-            } => self.note_started(&name, restart_serial).await,
+                start_serial,
+            } => self.note_started(&name, restart_serial, start_serial).await,
             Step::Stop { name, id } => self.stop(&name, &id).await,
             Step::NoteStopped { name } => self.note_stopped(&name).await,
             Step::Remove { name, id } => {
@@ -199,6 +204,7 @@ impl Reconciler {
             started: false,
             starting: None,
             restart_serial: 0,
+            start_serial: 0,
         };
         self.deeds
             .note_container(&spec.name, deed)
@@ -247,7 +253,8 @@ impl Reconciler {
             return Err(refused(error));
         }
         info!(container = name, "started");
-        self.note_started(name, starting.restart_serial).await
+        self.note_started(name, starting.restart_serial, starting.start_serial)
+            .await
     }
 
     /// What the engine made is looked at before it runs: an engine's defaults, or another client, may have given it more
@@ -270,11 +277,17 @@ impl Reconciler {
         self.note_stopped(name).await
     }
 
-    async fn note_started(&mut self, name: &str, restart_serial: u64) -> Result<(), Failure> {
+    async fn note_started(
+        &mut self,
+        name: &str,
+        restart_serial: u64,
+        start_serial: u64,
+    ) -> Result<(), Failure> {
         let noted = self.deeds.amend_container(name, |deed| {
             deed.started = true;
             deed.starting = None;
             deed.restart_serial = restart_serial;
+            deed.start_serial = start_serial;
         });
         noted.await.map_err(not_written)
     }

@@ -64,9 +64,11 @@ fn scene_deed(deed: &ContainerDeed) -> Deed {
         started: deed.started,
         starting: deed.starting.map(|start| PastStart {
             restart_serial: start.restart_serial,
+            start_serial: start.start_serial,
             before: start.before,
         }),
         restart_serial: deed.restart_serial,
+        start_serial: deed.start_serial,
     }
 }
 

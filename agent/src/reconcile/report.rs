@@ -134,8 +134,9 @@ impl Sight<'_> {
         match self.ours(&spec.name) {
             // One that shall be replaced is not the one that is asked for.
             Some((deed, found, life)) if deed.spec == spec.digest() => {
-                // We stopped it and shall start it again: how it ended then is no longer news.
-                let starts = wanted.phase == DesiredPhase::Running && !deed.started;
+                // We shall start it again: how it ended then is no longer news.
+                let starts = wanted.phase == DesiredPhase::Running
+                    && (!deed.started || wanted.start_serial > deed.start_serial);
                 let life = match life {
                     Life::Exited if starts => Life::Created,
                     life => life,

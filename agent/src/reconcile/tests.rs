@@ -97,6 +97,7 @@ impl Host {
             started: true,
             starting: None,
             restart_serial: 0,
+            start_serial: 0,
         };
         let deeds = &mut self.reconciler.deeds;
         deeds.note_container(&spec.name, deed).await.unwrap();
@@ -173,6 +174,7 @@ fn one_container(generation: u64, spec: ContainerSpec, phase: DesiredPhase) -> D
             spec,
             phase,
             restart_serial: 0,
+            start_serial: 0,
         }],
         ..state(generation, &[image()])
     }

@@ -68,27 +68,42 @@ fn need_of_current(wanted: &DesiredContainer, deed: &Deed, found: &Found) -> Nee
     }
 }
 
-/// One that ended by itself is not started again: its restart policy, which the engine carries out, is the word on that.
+/// One that ended by itself is not started again unless somebody asks for it: its restart policy, which the engine carries
+/// out, is the word on that.
 fn need_to_run(wanted: &DesiredContainer, deed: &Deed, found: &Found) -> Need {
     let name = wanted.spec.name.clone();
-    if let Some(restart_serial) = deed.start_that_happened(found) {
+    if let Some(start) = deed.start_that_happened(found) {
         return Need::Step(Step::NoteStarted {
             name,
-            restart_serial,
+            restart_serial: start.restart_serial,
+            start_serial: start.start_serial,
         });
     }
     let (id, before) = (found.id.clone(), found.started_at);
     let restart_serial = wanted.restart_serial.max(deed.restart_serial);
+    let start_serial = wanted.start_serial.max(deed.start_serial);
     let is_behind = wanted.restart_serial > deed.restart_serial;
+    let starts = wanted.start_serial > deed.start_serial;
     match (found.life, deed.started) {
-        (Life::Running, false) if !is_behind => Need::Step(Step::NoteStarted {
-            name,
-            restart_serial,
-        }),
+        (Life::Running, started) if !is_behind && (starts || !started) => {
+            Need::Step(Step::NoteStarted {
+                name,
+                restart_serial,
+                start_serial,
+            })
+        }
         (Life::Running, _) | (Life::Exited, true) if is_behind => Need::Step(Step::Restart {
             name,
             id,
             restart_serial,
+            start_serial,
+            before,
+        }),
+        (Life::Exited, true) if starts => Need::Step(Step::Start {
+            name,
+            id,
+            restart_serial,
+            start_serial,
             before,
         }),
         (Life::Running | Life::Exited, true) | (Life::Leaving, _) => Need::Nothing,
@@ -96,6 +111,7 @@ fn need_to_run(wanted: &DesiredContainer, deed: &Deed, found: &Found) -> Need {
             name,
             id,
             restart_serial,
+            start_serial,
             before,
         }),
     }

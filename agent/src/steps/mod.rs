@@ -46,23 +46,26 @@ pub enum Step {
         name: String,
         id: String,
     },
-    /// The first start since it was made or stopped.
+    /// The first start since it was made or stopped, or one that was asked for after it had ended by itself.
     Start {
         name: String,
         id: String,
         restart_serial: u64,
+        start_serial: u64,
         before: Option<Timestamp>,
     },
     Restart {
         name: String,
         id: String,
         restart_serial: u64,
+        start_serial: u64,
         before: Option<Timestamp>,
     },
     /// A start that was asked for has happened: note it.
     NoteStarted {
         name: String,
         restart_serial: u64,
+        start_serial: u64,
     },
     Stop {
         name: String,

@@ -41,12 +41,14 @@ pub struct Deed {
     pub started: bool,
     pub starting: Option<PastStart>,
     pub restart_serial: u64,
+    pub start_serial: u64,
 }
 
 /// A start that was asked of the engine; it happened once the start time differs from `before`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PastStart {
     pub restart_serial: u64,
+    pub start_serial: u64,
     pub before: Option<Timestamp>,
 }
 
@@ -112,10 +114,9 @@ impl SceneContainer {
 }
 
 impl Deed {
-    /// The restart serial of a start that was asked for and, by the container's start time, has happened.
-    pub fn start_that_happened(&self, found: &Found) -> Option<u64> {
+    /// A start that was asked for and, by the container's start time, has happened.
+    pub fn start_that_happened(&self, found: &Found) -> Option<PastStart> {
         self.starting
             .filter(|start| start.before != found.started_at)
-            .map(|start| start.restart_serial)
     }
 }

@@ -1,4 +1,5 @@
-//! Containers in a desired state: made, started, stopped, restarted, removed. Saying the same twice changes nothing.
+//! Containers in a desired state: made, started, stopped, restarted, removed. Saying the same twice changes nothing, but
+//! for a restart, and for a start: whether what shall run does run is known on the host only, so that one is asked.
 
 use tfleet_proto::model::desired::{ContainerSpec, DesiredContainer, DesiredPhase, DesiredState};
 use tfleet_proto::model::failure::Failure;
@@ -29,6 +30,7 @@ pub fn run_container(
             spec,
             phase: DesiredPhase::Running,
             restart_serial: 0,
+            start_serial: 0,
         }),
         Some(container) if container.spec == spec => container.phase = DesiredPhase::Running,
         Some(container) if replace => {
@@ -66,6 +68,9 @@ pub fn change_containers(
             continue;
         }
         let container = &mut desired.containers[index];
+        if change == ContainerChange::Start && container.phase == DesiredPhase::Running {
+            container.start_serial += 1;
+        }
         container.phase = match change {
             ContainerChange::Stop => DesiredPhase::Stopped,
             ContainerChange::Start | ContainerChange::Restart | ContainerChange::Remove => {
@@ -92,3 +97,6 @@ fn unknown(desired: &DesiredState, name: &str) -> Failure {
         None => failure.with_remedy("`tfleet ps` lists what there is"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,6 +93,7 @@ impl TryFrom<wire::DesiredContainer> for DesiredContainer {
             spec: required("spec", container.spec)?,
             phase: enumeration::<wire::DesiredPhase, _>("phase", container.phase)?,
             restart_serial: container.restart_serial,
+            start_serial: container.start_serial,
         })
     }
 }
@@ -103,6 +104,7 @@ impl From<DesiredContainer> for wire::DesiredContainer {
             spec: Some(container.spec.into()),
             phase: wire::DesiredPhase::from(container.phase).into(),
             restart_serial: container.restart_serial,
+            start_serial: container.start_serial,
         }
     }
 }

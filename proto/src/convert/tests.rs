@@ -162,6 +162,7 @@ fn desired(specs: Vec<ContainerSpec>, artifact: Digest) -> DesiredState {
             DesiredPhase::Stopped
         },
         restart_serial: index as u64,
+        start_serial: index as u64 / 2,
     };
     DesiredState {
         incarnation: 1,

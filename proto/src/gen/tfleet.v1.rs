@@ -209,7 +209,8 @@ pub struct DesiredImage {
     /// Required. The variant's identifier, "tf2.15.1-cuda12.2".
     #[prost(string, tag = "3")]
     pub variant: ::prost::alloc::string::String,
-    /// Required, at least one. The references that the engine's image shall carry.
+    /// Required, at least one. The references that the engine's image shall carry: "tfleet/NAME:TAG", with a NAME of a
+    /// release's form other than "loading". A host refuses any other, because giving one takes it from the image that has it.
     #[prost(string, repeated, tag = "4")]
     pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -224,6 +225,10 @@ pub struct DesiredContainer {
     /// Raised by each `restart`: a host that has not yet restarted for this number does so once.
     #[prost(uint64, tag = "3")]
     pub restart_serial: u64,
+    /// Raised by each `start` of one that shall run already: a host that has not yet heeded this number starts the container
+    /// if it has ended, once, and leaves it alone if it runs.
+    #[prost(uint64, tag = "4")]
+    pub start_serial: u64,
 }
 /// One container as it shall be created. A change of any field makes another container.
 #[derive(Clone, PartialEq, ::prost::Message)]

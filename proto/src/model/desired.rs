@@ -36,6 +36,11 @@ pub struct DesiredContainer {
     pub phase: DesiredPhase,
     /// Raised by each `restart`: a host that has not yet restarted for this number does so once.
     pub restart_serial: u64,
+    /// Raised by each `start` of one that shall run already: a host that has not yet heeded this number starts the
+    /// container if it has ended, once, and leaves it alone if it runs.
+    // Left out of the canonical form while it is zero, as in versions that did not have it: their digests stay the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub start_serial: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -163,6 +168,10 @@ impl HostNamespace {
             Self::Ipc => "ipc",
         }
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[expect(

@@ -48,6 +48,7 @@ fn desired() -> DesiredState {
         spec: spec(),
         phase: DesiredPhase::Running,
         restart_serial: 0,
+        start_serial: 0,
     };
     DesiredState {
         incarnation: 1,
@@ -116,6 +117,7 @@ impl Host {
             started: true,
             starting: None,
             restart_serial: 3,
+            start_serial: 0,
         };
         host.deeds.note_container("train", deed).await.unwrap();
         let deed = Deed {
@@ -125,6 +127,7 @@ impl Host {
             started: true,
             starting: None,
             restart_serial: 3,
+            start_serial: 0,
         };
         let found = Found {
             id: "c1".to_owned(),
@@ -261,6 +264,18 @@ async fn one_that_ended_tells_its_exit_code() {
     assert_eq!(
         (container.phase, container.exit_code),
         (ContainerPhase::Exited, Some(3))
+    );
+}
+
+#[tokio::test]
+async fn how_one_ended_is_no_news_once_it_was_asked_to_start() {
+    let host = Host::with_container(ContainerState::Exited, Life::Exited).await;
+    let mut desired = desired();
+    desired.containers[0].start_serial = 1;
+    let container = host.report(&desired).containers.remove(0);
+    assert_eq!(
+        (container.phase, container.exit_code),
+        (ContainerPhase::Created, None)
     );
 }
 

@@ -86,6 +86,22 @@ fn one_that_ended_by_itself_is_left_to_its_restart_policy() {
 }
 
 #[test]
+fn one_that_ended_by_itself_is_started_when_it_is_asked_and_one_that_runs_is_left_alone() {
+    let mut world = World::default();
+    let mut state = one_container();
+    world.settle(&state);
+    world.found("train").life = Life::Exited;
+    state.containers[0].start_serial = 1;
+    assert_eq!(world.settle(&state), ["start"]);
+    assert_eq!(world.starts, 2);
+    state.containers[0].start_serial = 2;
+    assert_eq!(world.settle(&state), ["note started"]);
+    world.found("train").life = Life::Exited;
+    assert_eq!(world.settle(&state), [""; 0], "that start was heeded");
+    assert_eq!(world.starts, 2);
+}
+
+#[test]
 fn a_restart_is_carried_out_once_for_its_number_also_for_one_that_ended() {
     let mut world = World::default();
     let mut state = one_container();

@@ -31,6 +31,7 @@ fn a_death_around_a_start_neither_loses_nor_repeats_it() {
     world.carry_out(&Step::Create(Box::new(state.containers[0].spec.clone())));
     world.deed("train").starting = Some(PastStart {
         restart_serial: 0,
+        start_serial: 0,
         before: None,
     });
     let mut before_the_act = world.clone();
@@ -54,6 +55,7 @@ fn a_death_around_a_restart_neither_loses_nor_repeats_it() {
     let before = world.found("train").started_at;
     world.deed("train").starting = Some(PastStart {
         restart_serial: 1,
+        start_serial: 0,
         before,
     });
     let mut before_the_act = world.clone();
@@ -62,4 +64,25 @@ fn a_death_around_a_restart_neither_loses_nor_repeats_it() {
     assert_eq!(world.settle(&state), ["note started"]);
     assert_eq!(world.starts, 2);
     assert_eq!(world.deed("train").restart_serial, 1);
+}
+
+#[test]
+fn a_death_around_a_start_of_one_that_had_ended_neither_loses_nor_repeats_it() {
+    let mut world = World::default();
+    let mut state = one_container();
+    world.settle(&state);
+    world.found("train").life = Life::Exited;
+    state.containers[0].start_serial = 1;
+    let before = world.found("train").started_at;
+    world.deed("train").starting = Some(PastStart {
+        restart_serial: 0,
+        start_serial: 1,
+        before,
+    });
+    let mut before_the_act = world.clone();
+    assert_eq!(before_the_act.settle(&state), ["start"]);
+    world.run("train");
+    world.found("train").life = Life::Exited;
+    assert_eq!(world.settle(&state), ["note started"]);
+    assert_eq!(world.starts, 2);
 }

@@ -51,6 +51,7 @@ pub(super) fn container(name: &str, artifact: &[u8]) -> DesiredContainer {
         spec,
         phase: DesiredPhase::Running,
         restart_serial: 0,
+        start_serial: 0,
     }
 }
 
@@ -129,26 +130,30 @@ impl World {
             Step::Start {
                 name,
                 restart_serial,
+                start_serial,
                 before,
                 ..
             }
             | Step::Restart {
                 name,
                 restart_serial,
+                start_serial,
                 before,
                 ..
             } => {
                 self.deed(name).starting = Some(PastStart {
                     restart_serial: *restart_serial,
+                    start_serial: *start_serial,
                     before: *before,
                 });
                 self.run(name);
-                self.note_started(name, *restart_serial);
+                self.note_started(name, *restart_serial, *start_serial);
             }
             Step::NoteStarted {
                 name,
                 restart_serial,
-            } => self.note_started(name, *restart_serial),
+                start_serial,
+            } => self.note_started(name, *restart_serial, *start_serial),
             Step::Stop { name, .. } => self.found(name).life = Life::Exited,
             Step::NoteStopped { name } => {
                 self.deed(name).started = false;
@@ -172,6 +177,7 @@ impl World {
             started: false,
             starting: None,
             restart_serial: 0,
+            start_serial: 0,
         });
     }
 
@@ -195,9 +201,10 @@ impl World {
         (found.life, found.started_at) = (Life::Running, Some(now));
     }
 
-    pub(super) fn note_started(&mut self, name: &str, serial: u64) {
+    pub(super) fn note_started(&mut self, name: &str, restart_serial: u64, start_serial: u64) {
         let deed = self.deed(name);
-        (deed.started, deed.starting, deed.restart_serial) = (true, None, serial);
+        (deed.started, deed.starting) = (true, None);
+        (deed.restart_serial, deed.start_serial) = (restart_serial, start_serial);
     }
 
     pub(super) fn move_tags(&mut self, tags: &BTreeSet<String>) {

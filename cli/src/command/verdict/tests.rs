@@ -95,6 +95,7 @@ fn host(images: Vec<ImageStatus>, containers: Vec<ContainerStatus>) -> Host {
                 spec,
                 phase: DesiredPhase::Running,
                 restart_serial: 1,
+                start_serial: 0,
             }],
         }),
     }

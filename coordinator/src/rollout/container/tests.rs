@@ -1,0 +1,48 @@
+use tfleet_proto::model::desired::{GpuRequest, RestartPolicy};
+use tfleet_proto::model::digest::Digest;
+
+use super::*;
+
+fn spec() -> ContainerSpec {
+    ContainerSpec {
+        name: "tf".to_owned(),
+        artifact: Digest::of(b"index"),
+        release: "train:v1".parse().unwrap(),
+        variant: "tf2.15.1-cpu".parse().unwrap(),
+        command: Vec::new(),
+        environment: [].into(),
+        ports: Vec::new(),
+        binds: Vec::new(),
+        gpus: GpuRequest::None,
+        user: None,
+        working_directory: None,
+        shm_bytes: 0,
+        restart_policy: RestartPolicy::No,
+        privileged: false,
+        host_namespaces: Vec::new(),
+        capabilities: Vec::new(),
+        tty: false,
+        stop_grace_seconds: 0,
+    }
+}
+
+#[test]
+fn a_start_of_what_shall_run_already_asks_the_host_to_look() {
+    let mut desired = DesiredState::default();
+    let names = ["tf".to_owned()];
+    run_container(&mut desired, spec(), false).unwrap();
+    change_containers(&mut desired, ContainerChange::Start, &names).unwrap();
+    assert_eq!(desired.containers[0].start_serial, 1);
+    change_containers(&mut desired, ContainerChange::Stop, &names).unwrap();
+    change_containers(&mut desired, ContainerChange::Start, &names).unwrap();
+    let container = &desired.containers[0];
+    assert_eq!(
+        (
+            container.phase,
+            container.start_serial,
+            container.restart_serial
+        ),
+        (DesiredPhase::Running, 1, 0),
+        "the change of phase is enough"
+    );
+}
