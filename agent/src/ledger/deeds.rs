@@ -53,6 +53,9 @@ pub struct ContainerDeed {
     pub started: bool,
     /// A start that was asked of the engine and not yet seen to have happened.
     pub starting: Option<Starting>,
+    /// A stop that was asked of the engine and whose end was not noted.
+    #[serde(default)]
+    pub stopping: bool,
     /// The last restart that was carried out.
     pub restart_serial: u64,
     /// The last start that was asked for and is done: carried out, or found to be running.

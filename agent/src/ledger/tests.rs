@@ -23,6 +23,7 @@ fn deed(id: Option<&str>) -> ContainerDeed {
         gpu_mode: None,
         started: false,
         starting: None,
+        stopping: false,
         restart_serial: 0,
         start_serial: 0,
     }

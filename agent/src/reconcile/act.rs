@@ -203,6 +203,7 @@ impl Reconciler {
             gpu_mode: admitted.gpu_mode,
             started: false,
             starting: None,
+            stopping: false,
             restart_serial: 0,
             start_serial: 0,
         };
@@ -245,11 +246,14 @@ impl Reconciler {
             StartHow::Again => self.engine.restart(id, self.grace(name)).await,
         };
         if let Err(error) = started {
-            // The engine said no, so this start is not under way any more, whatever times it shows.
-            self.deeds
-                .amend_container(name, |deed| deed.starting = None)
-                .await
-                .map_err(not_written)?;
+            // The engine said no, so this start is not under way any more, whatever times it shows. Where its answer was
+            // lost it may have happened: the times will tell.
+            if error.refusal().is_some() {
+                self.deeds
+                    .amend_container(name, |deed| deed.starting = None)
+                    .await
+                    .map_err(not_written)?;
+            }
             return Err(refused(error));
         }
         info!(container = name, "started");
@@ -269,10 +273,19 @@ impl Reconciler {
     }
 
     async fn stop(&mut self, name: &str, id: &str) -> Result<(), Failure> {
-        self.engine
-            .stop(id, self.grace(name))
+        self.deeds
+            .amend_container(name, |deed| deed.stopping = true)
             .await
-            .map_err(refused)?;
+            .map_err(not_written)?;
+        if let Err(error) = self.engine.stop(id, self.grace(name)).await {
+            if error.refusal().is_some() {
+                self.deeds
+                    .amend_container(name, |deed| deed.stopping = false)
+                    .await
+                    .map_err(not_written)?;
+            }
+            return Err(refused(error));
+        }
         info!(container = name, "stopped");
         self.note_stopped(name).await
     }
@@ -296,6 +309,7 @@ impl Reconciler {
         let noted = self.deeds.amend_container(name, |deed| {
             deed.started = false;
             deed.starting = None;
+            deed.stopping = false;
         });
         noted.await.map_err(not_written)
     }

@@ -67,6 +67,7 @@ fn scene_deed(deed: &ContainerDeed) -> Deed {
             start_serial: start.start_serial,
             before: start.before,
         }),
+        stopping: deed.stopping,
         restart_serial: deed.restart_serial,
         start_serial: deed.start_serial,
     }

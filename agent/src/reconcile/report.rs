@@ -136,7 +136,7 @@ impl Sight<'_> {
             Some((deed, found, life)) if deed.spec == spec.digest() => {
                 // We shall start it again: how it ended then is no longer news.
                 let starts = wanted.phase == DesiredPhase::Running
-                    && (!deed.started || wanted.start_serial > deed.start_serial);
+                    && (!deed.started || deed.stopping || wanted.start_serial > deed.start_serial);
                 let life = match life {
                     Life::Exited if starts => Life::Created,
                     life => life,

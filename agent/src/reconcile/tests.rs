@@ -96,6 +96,7 @@ impl Host {
             gpu_mode: None,
             started: true,
             starting: None,
+            stopping: false,
             restart_serial: 0,
             start_serial: 0,
         };
@@ -104,13 +105,7 @@ impl Host {
     }
 
     fn show_container(&self, spec: &ContainerSpec, status: &str) {
-        let inspected = format!(
-            r#"{{"Id":"c1","Name":"/{}","Image":"sha256:1","HostConfig":{{}},
-                "Config":{{"Labels":{{"io.tfleet.fleet":"fleet","io.tfleet.spec":"{}"}}}},
-                "State":{{"Status":"{status}","ExitCode":0,"StartedAt":"2026-01-01T00:00:00Z"}}}}"#,
-            spec.name,
-            spec.digest()
-        );
+        let inspected = inspected(spec, status, "2026-01-01T00:00:00Z");
         let stub = &self.stub;
         let listed = r#"[{"Id":"c1"}]"#.to_owned();
         stub.on("GET /containers/json", Reply::Json(200, listed));
@@ -125,6 +120,16 @@ impl Host {
             }
         }
     }
+}
+
+fn inspected(spec: &ContainerSpec, status: &str, started_at: &str) -> String {
+    format!(
+        r#"{{"Id":"c1","Name":"/{}","Image":"sha256:1","HostConfig":{{}},
+            "Config":{{"Labels":{{"io.tfleet.fleet":"fleet","io.tfleet.spec":"{}"}}}},
+            "State":{{"Status":"{status}","ExitCode":0,"StartedAt":"{started_at}"}}}}"#,
+        spec.name,
+        spec.digest()
+    )
 }
 
 fn image() -> DesiredImage {
@@ -314,4 +319,58 @@ async fn a_container_is_stopped_also_when_what_shall_take_its_place_is_refused()
         [""; 0],
         "what cannot be replaced is not taken away"
     );
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_is_lost_is_not_asked_again_once_it_has_happened() {
+    let mut host = Host::new();
+    host.have_image().await;
+    host.have_container(&spec(), "exited").await;
+    let deeds = &mut host.reconciler.deeds;
+    let stopped = deeds.amend_container("train", |deed| deed.started = false);
+    stopped.await.unwrap();
+    host.stub.on("POST /containers/c1/start", Reply::Cut);
+    host.want(one_container(1, spec(), DesiredPhase::Running));
+    host.settle().await;
+    let deed = &host.reconciler.deeds.containers()["train"];
+    assert!(deed.starting.is_some(), "it may have happened");
+
+    // It ran, and was over before anybody looked.
+    host.stub.on(
+        "GET /containers/c1/json",
+        Reply::Json(200, inspected(&spec(), "exited", "2026-01-01T00:00:07Z")),
+    );
+    host.reconciler.holds.clear();
+    host.settle().await;
+    assert!(host.reconciler.deeds.containers()["train"].started);
+    assert_eq!(host.stub.asked("POST /containers/c1/start").len(), 1);
+
+    // A refusal is an answer.
+    let no = Reply::Json(500, r#"{"message":"port is already allocated"}"#.to_owned());
+    host.stub.on("POST /containers/c1/start", no);
+    let deeds = &mut host.reconciler.deeds;
+    let stopped = deeds.amend_container("train", |deed| deed.started = false);
+    stopped.await.unwrap();
+    host.settle().await;
+    assert_eq!(host.reconciler.deeds.containers()["train"].starting, None);
+    assert_eq!(host.stub.asked("POST /containers/c1/start").len(), 2);
+}
+
+#[tokio::test]
+async fn that_a_stop_is_under_way_is_remembered_until_its_end() {
+    let mut host = Host::new();
+    host.have_image().await;
+    host.have_container(&spec(), "running").await;
+    host.stub.on("POST /containers/c1/stop", Reply::Cut);
+    host.want(one_container(1, spec(), DesiredPhase::Stopped));
+    host.settle().await;
+    assert!(host.reconciler.deeds.containers()["train"].stopping);
+    host.show_container(&spec(), "exited");
+    host.stub
+        .on("POST /containers/c1/start", Reply::Json(204, String::new()));
+    host.want(one_container(2, spec(), DesiredPhase::Running));
+    for _ in 0..2 {
+        host.reconciler.round(&mut host.engine_answers).await;
+    }
+    assert_eq!(host.stub.asked("POST /containers/c1/start").len(), 1);
 }

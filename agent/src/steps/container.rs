@@ -72,6 +72,9 @@ fn need_of_current(wanted: &DesiredContainer, deed: &Deed, found: &Found) -> Nee
 /// out, is the word on that.
 fn need_to_run(wanted: &DesiredContainer, deed: &Deed, found: &Found) -> Need {
     let name = wanted.spec.name.clone();
+    if deed.stopping {
+        return finish_stop(name, found);
+    }
     if let Some(start) = deed.start_that_happened(found) {
         return Need::Step(Step::NoteStarted {
             name,
@@ -123,10 +126,23 @@ fn need_to_rest(name: &str, deed: &Deed, found: &Found) -> Need {
             name: name.to_owned(),
             id: found.id.clone(),
         }),
-        _ if deed.started || deed.starting.is_some() => Need::Step(Step::NoteStopped {
+        _ if deed.started || deed.starting.is_some() || deed.stopping => Need::Step(Step::NoteStopped {
             name: name.to_owned(),
         }),
         Life::Created | Life::Exited | Life::Leaving => Need::Nothing,
+    }
+}
+
+/// A stop of ours was cut off. The container may be on its way down, and one that is found down went down for us and not by
+/// itself: the stop is brought to its end, and what comes after starts from there.
+fn finish_stop(name: String, found: &Found) -> Need {
+    match found.life {
+        Life::Running => Need::Step(Step::Stop {
+            name,
+            id: found.id.clone(),
+        }),
+        Life::Created | Life::Exited => Need::Step(Step::NoteStopped { name }),
+        Life::Leaving => Need::Patience,
     }
 }
 

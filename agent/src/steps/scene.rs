@@ -40,6 +40,8 @@ pub struct Deed {
     pub id: Option<String>,
     pub started: bool,
     pub starting: Option<PastStart>,
+    /// A stop was asked of the engine, and its end was not noted.
+    pub stopping: bool,
     pub restart_serial: u64,
     pub start_serial: u64,
 }

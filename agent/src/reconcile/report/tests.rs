@@ -116,6 +116,7 @@ impl Host {
             gpu_mode: Some(GpuMode::Runtime),
             started: true,
             starting: None,
+            stopping: false,
             restart_serial: 3,
             start_serial: 0,
         };
@@ -126,6 +127,7 @@ impl Host {
             id: Some("c1".to_owned()),
             started: true,
             starting: None,
+            stopping: false,
             restart_serial: 3,
             start_serial: 0,
         };

@@ -86,3 +86,39 @@ fn a_death_around_a_start_of_one_that_had_ended_neither_loses_nor_repeats_it() {
     assert_eq!(world.settle(&state), ["note started"]);
     assert_eq!(world.starts, 2);
 }
+
+#[test]
+fn a_death_around_a_stop_loses_no_later_start() {
+    let mut world = World::default();
+    let mut state = one_container();
+    world.settle(&state);
+    world.deed("train").stopping = true;
+    // Asked of the engine or not: it is brought to its end, and not left to a signal that may be on its way.
+    let mut before_the_end = world.clone();
+    assert_eq!(before_the_end.settle(&state), ["stop", "note stopped", "start"]);
+    assert_eq!(before_the_end.starts, 2);
+    world.found("train").life = Life::Exited;
+    let mut still_unwanted = world.clone();
+    assert_eq!(world.settle(&state), ["note stopped", "start"]);
+    assert_eq!(world.starts, 2);
+    state.containers[0].phase = DesiredPhase::Stopped;
+    assert_eq!(still_unwanted.settle(&state), ["note stopped"]);
+    assert_eq!(still_unwanted.settle(&one_container()), ["start"]);
+}
+
+#[test]
+fn a_death_around_a_stop_of_one_whose_start_was_not_noted_starts_it_again() {
+    let mut world = World::default();
+    let state = one_container();
+    world.settle(&state);
+    let deed = world.deed("train");
+    (deed.started, deed.stopping) = (false, true);
+    deed.starting = Some(PastStart {
+        restart_serial: 0,
+        start_serial: 0,
+        before: None,
+    });
+    world.found("train").life = Life::Exited;
+    assert_eq!(world.settle(&state), ["note stopped", "start"]);
+    assert_eq!(world.starts, 2);
+}

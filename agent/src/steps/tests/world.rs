@@ -158,6 +158,7 @@ impl World {
             Step::NoteStopped { name } => {
                 self.deed(name).started = false;
                 self.deed(name).starting = None;
+                self.deed(name).stopping = false;
             }
             Step::Remove { name, .. } | Step::ForgetContainer { name } => {
                 drop(self.scene.containers.remove(name))
@@ -176,6 +177,7 @@ impl World {
             id: None,
             started: false,
             starting: None,
+            stopping: false,
             restart_serial: 0,
             start_serial: 0,
         });
