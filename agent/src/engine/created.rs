@@ -16,7 +16,8 @@ pub struct CreatedContainer {
     pub capabilities: Vec<String>,
     /// Paths of the host that the container sees.
     pub bind_sources: Vec<PathBuf>,
-    pub host_ports: Vec<u16>,
+    /// As the engine has them: a number, a range, or nothing where the engine is to choose.
+    pub host_ports: Vec<String>,
 }
 
 impl Engine {
@@ -92,7 +93,7 @@ fn asked_sources(host: &HostConfig) -> Vec<String> {
         .collect()
 }
 
-fn host_ports(host: &HostConfig) -> Vec<u16> {
+fn host_ports(host: &HostConfig) -> Vec<String> {
     let bindings = host
         .port_bindings
         .iter()
@@ -100,6 +101,9 @@ fn host_ports(host: &HostConfig) -> Vec<u16> {
         .filter_map(|(_, bindings)| bindings.as_ref());
     bindings
         .flatten()
-        .filter_map(|binding| binding.host_port.as_ref()?.parse().ok())
+        .map(|binding| binding.host_port.clone().unwrap_or_default())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,8 @@ pub struct Made {
     pub capabilities: Vec<String>,
     /// Paths of the host that the container sees.
     pub bind_sources: Vec<PathBuf>,
-    pub host_ports: Vec<u16>,
+    /// Numbers; what is none is never allowed.
+    pub host_ports: Vec<String>,
 }
 
 impl Policy {
@@ -44,7 +45,11 @@ impl Policy {
             host_namespaces: spec.host_namespaces.clone(),
             capabilities: spec.capabilities.clone(),
             bind_sources: Vec::new(),
-            host_ports: spec.ports.iter().map(|port| port.host_port.get()).collect(),
+            host_ports: spec
+                .ports
+                .iter()
+                .map(|port| port.host_port.to_string())
+                .collect(),
         })?;
         Ok(resolved)
     }
@@ -84,12 +89,13 @@ impl Policy {
         if let Some(port) = made
             .host_ports
             .iter()
-            .find(|port| !self.allows_port(**port))
+            .find(|port| !self.allows_port(port))
         {
-            return Err(Refusal::rule(
-                Rule::HostPorts,
-                format!("port {port} of the host"),
-            ));
+            let what = match port.as_str() {
+                "" => "a port of the host that the engine chooses".to_owned(),
+                port => format!("port {port} of the host"),
+            };
+            return Err(Refusal::rule(Rule::HostPorts, what));
         }
         made.bind_sources
             .iter()
@@ -138,8 +144,9 @@ impl Policy {
         }
     }
 
-    fn allows_port(&self, port: u16) -> bool {
-        self.host_ports.iter().any(|range| range.contains(port))
+    fn allows_port(&self, port: &str) -> bool {
+        let allows = |port| self.host_ports.iter().any(|range| range.contains(port));
+        port.parse().is_ok_and(allows)
     }
 }
 

@@ -344,7 +344,21 @@ fn what_the_engine_made_is_judged_by_itself() {
         ),
         (
             Made {
-                host_ports: vec![80],
+                host_ports: vec!["80".to_owned()],
+                ..Made::default()
+            },
+            Rule::HostPorts,
+        ),
+        (
+            Made {
+                host_ports: vec!["8888".to_owned(), "8000-8010".to_owned()],
+                ..Made::default()
+            },
+            Rule::HostPorts,
+        ),
+        (
+            Made {
+                host_ports: vec![String::new()],
                 ..Made::default()
             },
             Rule::HostPorts,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tfleet_proto::model::desired::{ContainerSpec, DesiredImage, HostNamespace};
+use tfleet_proto::model::desired::{ContainerSpec, DesiredImage, DesiredState, HostNamespace};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 use tracing::{info, warn};
@@ -19,7 +19,12 @@ use crate::steps::{Step, Subject};
 pub(super) const NO_SESSION: &str = "coordinator-unreachable";
 
 impl Reconciler {
-    pub(super) async fn carry_out(&mut self, step: Step) -> Result<(), Failure> {
+    /// Carries out a step that was chosen for what is `desired`.
+    pub(super) async fn carry_out(
+        &mut self,
+        step: Step,
+        desired: &DesiredState,
+    ) -> Result<(), Failure> {
         match step {
             Step::Deliver(image) => self.begin_delivery(image),
             Step::Tag {
@@ -46,6 +51,7 @@ impl Reconciler {
                 start_serial,
                 before,
             } => {
+                self.check_again(&name, desired).await?;
                 self.start(
                     &name,
                     &id,
@@ -65,6 +71,7 @@ impl Reconciler {
                 start_serial,
                 before,
             } => {
+                self.check_again(&name, desired).await?;
                 self.start(
                     &name,
                     &id,
@@ -259,6 +266,16 @@ impl Reconciler {
         info!(container = name, "started");
         self.note_started(name, starting.restart_serial, starting.start_serial)
             .await
+    }
+
+    /// The policy may have changed since the container was made, and not all that it rules on can be seen in what the
+    /// engine made. A container is started only as it is desired, so its specification is there.
+    async fn check_again(&self, name: &str, desired: &DesiredState) -> Result<(), Failure> {
+        let mut containers = desired.containers.iter();
+        match containers.find(|container| container.spec.name == name) {
+            Some(container) => self.check_spec(&container.spec).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// What the engine made is looked at before it runs: an engine's defaults, or another client, may have given it more

@@ -55,12 +55,7 @@ impl Reconciler {
     }
 
     pub(super) async fn admit(&self, spec: &ContainerSpec) -> Result<Admitted, Failure> {
-        let (policy, asked) = (Arc::clone(&self.policy), spec.clone());
-        // Resolving a path waits for its file system, which may be remote and gone.
-        let checked = tokio::task::spawn_blocking(move || policy.check_spec(&asked)).await;
-        let resolved = checked
-            .map_err(|_| Failure::new("stopping", "the agent is stopping"))?
-            .map_err(|refusal| refusal.failure())?;
+        let resolved = self.check_spec(spec).await?;
         let inventory = self.ends.inventory.borrow().clone();
         let inventory = inventory.ok_or_else(|| {
             Failure::new("inventory-missing", "this host was not yet looked at")
@@ -71,6 +66,16 @@ impl Reconciler {
             spec: resolved,
             gpu_mode: gpu_mode(&spec.gpus, &inventory)?,
         })
+    }
+
+    /// What the owner's policy says, with the sources of the binds resolved.
+    pub(super) async fn check_spec(&self, spec: &ContainerSpec) -> Result<ContainerSpec, Failure> {
+        let (policy, asked) = (Arc::clone(&self.policy), spec.clone());
+        // Resolving a path waits for its file system, which may be remote and gone.
+        let checked = tokio::task::spawn_blocking(move || policy.check_spec(&asked)).await;
+        checked
+            .map_err(|_| Failure::new("stopping", "the agent is stopping"))?
+            .map_err(|refusal| refusal.failure())
     }
 }
 

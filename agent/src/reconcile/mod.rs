@@ -179,7 +179,7 @@ impl Reconciler {
         let subject = step.subject();
         // A delivery that has begun has not gone well yet: its end tells.
         let ends_here = !matches!(step, Step::Deliver(_));
-        match self.carry_out(step).await {
+        match self.carry_out(step, &desired).await {
             Ok(()) if ends_here => self.holds.done(&subject),
             Ok(()) => {}
             Err(failure) => self.hold_back(subject, failure),

@@ -374,3 +374,31 @@ async fn that_a_stop_is_under_way_is_remembered_until_its_end() {
     }
     assert_eq!(host.stub.asked("POST /containers/c1/start").len(), 1);
 }
+
+#[tokio::test]
+async fn what_the_policy_came_to_refuse_is_not_started_again() {
+    let gpus = ContainerSpec {
+        gpus: GpuRequest::All,
+        ..spec()
+    };
+    for (policy, rule) in [("gpus = false", "gpus"), ("releases = []", "releases")] {
+        let mut host = Host::with_policy(policy);
+        host.have_image().await;
+        host.have_container(&gpus, "exited").await;
+        let mut wanted = one_container(1, gpus.clone(), DesiredPhase::Running);
+        for (generation, restart_serial, start_serial) in [(1, 1, 0), (2, 0, 1)] {
+            wanted.generation = generation;
+            wanted.containers[0].restart_serial = restart_serial;
+            wanted.containers[0].start_serial = start_serial;
+            host.want(wanted.clone());
+            host.settle().await;
+            let status = host.status.borrow().containers[0].clone();
+            let failure = status.failure.unwrap();
+            assert_eq!(
+                (failure.code.as_str(), failure.rule.as_deref()),
+                ("policy-refused", Some(rule))
+            );
+            assert_eq!(host.stub.asked("POST /containers"), [""; 0]);
+        }
+    }
+}
