@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tfleet_proto::model::desired::BindMount;
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::inventory::GpuMode;
 
@@ -49,6 +50,9 @@ pub struct ContainerDeed {
     /// Zero: the engine's default.
     pub stop_grace_seconds: u32,
     pub gpu_mode: Option<GpuMode>,
+    /// What of the host it was given, as the engine got it.
+    #[serde(default)]
+    pub binds: Vec<BindMount>,
     /// Whether it was started since it was made or last stopped by us.
     pub started: bool,
     /// A start that was asked of the engine and not yet seen to have happened.

@@ -21,6 +21,7 @@ fn deed(id: Option<&str>) -> ContainerDeed {
         artifact: Digest::of(b"artifact"),
         stop_grace_seconds: 0,
         gpu_mode: None,
+        binds: Vec::new(),
         started: false,
         starting: None,
         stopping: false,

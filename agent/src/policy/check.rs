@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tfleet_proto::model::desired::{ContainerSpec, GpuRequest, HostNamespace};
 use tfleet_proto::model::name::ReleaseName;
 
-use super::{Policy, Refusal, Rule};
+use super::{Policy, Refusal, Rule, nesting};
 
 /// What the engine made, as far as the policy has a say in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +40,7 @@ impl Policy {
                         why: "its name is not UTF-8".to_owned(),
                     })?;
         }
+        nesting::check_within(&resolved.binds)?;
         self.check_made(&Made {
             privileged: spec.privileged,
             host_namespaces: spec.host_namespaces.clone(),

@@ -4,6 +4,7 @@
 
 mod check;
 mod file;
+mod nesting;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use tfleet_proto::model::failure::Failure;
 
 pub use check::Made;
 pub use file::PolicyError;
+pub use nesting::check_beside;
 
 /// What the owner of this host allows. See `deploy/agent/policy.toml` for the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,17 @@ pub enum Refusal {
     /// A missing folder is never made: it would be root's, and empty.
     #[error("the path {} that shall be bound into the container cannot be found on this host: {why}", path.display())]
     BindSource { path: PathBuf, why: String },
+    /// Passes when the other container goes.
+    #[error(
+        "this host's policy refuses to bind {} and {} in two containers, this one and {other}: who may write in the outer \
+         one can make the inner one lead anywhere",
+        inner.display(), outer.display()
+    )]
+    Nested {
+        inner: PathBuf,
+        outer: PathBuf,
+        other: String,
+    },
 }
 
 /// A release's name; a `*` at the end stands for anything.
@@ -132,6 +145,11 @@ impl Refusal {
                 )),
             Self::BindSource { .. } => Failure::new("bind-source-missing", self.to_string())
                 .with_remedy("create it on the host, or bind another path"),
+            Self::Nested { other, .. } => Failure::new("bind-nested", self.to_string())
+                .with_rule(Rule::BindPrefixes.key())
+                .with_remedy(format!(
+                    "bind the outer one read-only, bind folders that lie beside each other, or remove {other}"
+                )),
         }
     }
 }

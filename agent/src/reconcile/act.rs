@@ -194,7 +194,7 @@ impl Reconciler {
     }
 
     async fn create(&mut self, spec: &ContainerSpec) -> Result<(), Failure> {
-        let admitted = self.admit(spec).await?;
+        let admitted = self.admit(spec, |_| true).await?;
         let image = self.deeds.images().get(&spec.artifact);
         let image_id = image.map(|image| image.engine_id.clone()).ok_or_else(|| {
             Failure::new(
@@ -208,6 +208,7 @@ impl Reconciler {
             artifact: spec.artifact,
             stop_grace_seconds: spec.stop_grace_seconds,
             gpu_mode: admitted.gpu_mode,
+            binds: admitted.spec.binds.clone(),
             started: false,
             starting: None,
             stopping: false,

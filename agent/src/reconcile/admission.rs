@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::observe::Observation;
 use super::{Reconciler, compatibility};
+use crate::policy;
 use crate::steps::{Holding, Life, SceneContainer, Subject};
 
 /// A container as it may be made.
@@ -48,14 +49,30 @@ impl Reconciler {
             {
                 continue;
             }
-            if let Err(failure) = self.admit(&wanted.spec).await {
+            // What goes, goes before this one is made.
+            let stays = |name: &str| {
+                let mut wanted = desired.containers.iter();
+                wanted.any(|container| container.spec.name == name)
+            };
+            if let Err(failure) = self.admit(&wanted.spec, stays).await {
                 self.hold_back(subject, failure);
             }
         }
     }
 
-    pub(super) async fn admit(&self, spec: &ContainerSpec) -> Result<Admitted, Failure> {
+    /// Whether a container may be made beside those whose name is `counted`.
+    pub(super) async fn admit(
+        &self,
+        spec: &ContainerSpec,
+        counted: impl Fn(&str) -> bool,
+    ) -> Result<Admitted, Failure> {
         let resolved = self.check_spec(spec).await?;
+        for (name, deed) in self.deeds.containers() {
+            if *name != spec.name && counted(name) {
+                policy::check_beside(&resolved.binds, name, &deed.binds)
+                    .map_err(|refusal| refusal.failure())?;
+            }
+        }
         let inventory = self.ends.inventory.borrow().clone();
         let inventory = inventory.ok_or_else(|| {
             Failure::new("inventory-missing", "this host was not yet looked at")

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use tfleet_proto::model::desired::{
-    ContainerSpec, DesiredContainer, DesiredImage, DesiredPhase, GpuRequest, RestartPolicy,
+    BindMount, ContainerSpec, DesiredContainer, DesiredImage, DesiredPhase, GpuRequest, RestartPolicy,
 };
 use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::inventory::{self, Machine};
 use tfleet_proto::model::status::ImagePhase;
 use tfleet_proto::wire;
 use tfleet_proto::wire::artifacts_server::{Artifacts, ArtifactsServer};
@@ -20,7 +21,7 @@ use crate::ledger::{ContainerDeed, ImageDeed};
 struct Host {
     stub: StubEngine,
     desired: watch::Sender<Option<Arc<DesiredState>>>,
-    _inventory: watch::Sender<Option<Arc<Inventory>>>,
+    inventory: watch::Sender<Option<Arc<Inventory>>>,
     channel: watch::Sender<Option<Channel>>,
     status: watch::Receiver<Arc<HostStatus>>,
     reconciler: Reconciler,
@@ -56,7 +57,7 @@ impl Host {
         Self {
             stub,
             desired,
-            _inventory: inventory,
+            inventory,
             channel,
             status,
             reconciler: Reconciler::new(means, ends),
@@ -94,6 +95,7 @@ impl Host {
             artifact: spec.artifact,
             stop_grace_seconds: 0,
             gpu_mode: None,
+            binds: Vec::new(),
             started: true,
             starting: None,
             stopping: false,
@@ -182,6 +184,39 @@ fn one_container(generation: u64, spec: ContainerSpec, phase: DesiredPhase) -> D
             start_serial: 0,
         }],
         ..state(generation, &[image()])
+    }
+}
+
+fn inventory_without_gpus() -> Inventory {
+    Inventory {
+        observed_at: jiff::Timestamp::UNIX_EPOCH,
+        machine: Machine {
+            architecture: "x86_64".to_owned(),
+            distribution: None,
+            kernel_release: None,
+            cpu_model: None,
+            cpu_count: 1,
+            cpu_flags: vec!["avx".to_owned()],
+            memory_bytes: 0,
+        },
+        driver: None,
+        gpus: Vec::new(),
+        engine: inventory::Engine {
+            endpoint: "unix:///run/docker.sock".to_owned(),
+            version: None,
+            api_version: None,
+            storage_driver: None,
+            image_store: None,
+            runtimes: Vec::new(),
+            data_root: None,
+            data_root_free_bytes: 0,
+            fault: None,
+        },
+        gpu_modes: Vec::new(),
+        images: Vec::new(),
+        labels: [].into(),
+        warnings: Vec::new(),
+        sources: Vec::new(),
     }
 }
 
@@ -401,4 +436,58 @@ async fn what_the_policy_came_to_refuse_is_not_started_again() {
             assert_eq!(host.stub.asked("POST /containers"), [""; 0]);
         }
     }
+}
+
+#[tokio::test]
+async fn a_bind_below_what_another_container_may_write_waits_until_that_one_is_gone() {
+    let shared = tempfile::tempdir().unwrap();
+    std::fs::create_dir(shared.path().join("set")).unwrap();
+    let root = shared.path().canonicalize().unwrap();
+    let bind = |path: std::path::PathBuf, read_only| BindMount {
+        source: path.to_str().unwrap().to_owned(),
+        target: "/data".to_owned(),
+        read_only,
+    };
+    let mut host = Host::with_policy(&format!("bind_prefixes = [{root:?}]"));
+    // Containers are admitted for what the host has.
+    host.inventory
+        .send_replace(Some(Arc::new(inventory_without_gpus())));
+    host.have_image().await;
+    host.have_container(&spec(), "exited").await;
+    let writes = vec![bind(root.clone(), false)];
+    let deeds = &mut host.reconciler.deeds;
+    let noted = deeds.amend_container("train", |deed| deed.binds = writes);
+    noted.await.unwrap();
+    let reader = ContainerSpec {
+        name: "read".to_owned(),
+        binds: vec![bind(root.join("set"), true)],
+        ..spec()
+    };
+    let created = Reply::Json(201, r#"{"Id":"c2","Warnings":[]}"#.to_owned());
+    host.stub.on("POST /containers/create", created);
+    let mut wanted = one_container(1, spec(), DesiredPhase::Running);
+    wanted.containers.push(DesiredContainer {
+        spec: reader.clone(),
+        phase: DesiredPhase::Running,
+        restart_serial: 0,
+        start_serial: 0,
+    });
+    host.want(wanted);
+    host.settle().await;
+    let status = host.status.borrow().containers[1].clone();
+    assert_eq!(status.failure.unwrap().code, "bind-nested");
+    assert_eq!(host.stub.asked("POST /containers/create"), [""; 0]);
+
+    // It goes, and what it could have done with it.
+    host.stub
+        .on("DELETE /containers/c1", Reply::Json(204, String::new()));
+    host.want(one_container(2, reader, DesiredPhase::Running));
+    host.reconciler.round(&mut host.engine_answers).await;
+    assert_eq!(host.stub.asked("DELETE /containers/c1").len(), 1);
+    host.stub
+        .on("GET /containers/json", Reply::Json(200, "[]".to_owned()));
+    host.reconciler.round(&mut host.engine_answers).await;
+    assert_eq!(host.stub.asked("POST /containers/create").len(), 1);
+    let deed = &host.reconciler.deeds.containers()["read"];
+    assert_eq!(deed.binds[0].source, root.join("set").to_str().unwrap());
 }

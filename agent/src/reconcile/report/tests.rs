@@ -114,6 +114,7 @@ impl Host {
             artifact: artifact(),
             stop_grace_seconds: 0,
             gpu_mode: Some(GpuMode::Runtime),
+            binds: Vec::new(),
             started: true,
             starting: None,
             stopping: false,
