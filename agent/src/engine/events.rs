@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
@@ -14,7 +15,14 @@ use super::Engine;
 /// Between attempts to listen to an engine that does not answer.
 const PAUSE: Duration = Duration::from_secs(2);
 
-type Events = BoxStream<'static, Result<bollard::models::EventMessage, bollard::errors::Error>>;
+type Events = BoxStream<'static, Result<EventMessage, bollard::errors::Error>>;
+
+/// A command in a container changes nothing that we look at. A container with a health check has three of these events
+/// each time.
+fn is_idle(event: &EventMessage) -> bool {
+    let action = event.action.as_deref().unwrap_or_default();
+    action.starts_with("exec_")
+}
 
 impl Engine {
     /// An item each time that something changed, for ever. When the connection was lost, what happened meanwhile is told
@@ -37,6 +45,7 @@ impl Engine {
                         continue;
                     };
                     match listening.next().await {
+                        Some(Ok(event)) if is_idle(&event) => continue,
                         Some(Ok(_)) => return Some(((), (engine, events))),
                         Some(Err(error)) => debug!(%error, "the engine's events ended"),
                         None => debug!("the engine's events ended"),
@@ -48,3 +57,6 @@ impl Engine {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

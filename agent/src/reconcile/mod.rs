@@ -15,7 +15,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use tfleet_compat::Catalog;
 use tfleet_proto::model::desired::DesiredState;
 use tfleet_proto::model::failure::Failure;
@@ -122,7 +122,10 @@ impl Reconciler {
                 Ok(()) = self.ends.desired.changed() => {}
                 Ok(()) = self.ends.inventory.changed() => {}
                 Ok(()) = self.ends.channel.changed() => self.holds.release(act::NO_SESSION),
-                Some(_) = events.next() => sleep(SWARM).await,
+                Some(_) = events.next() => {
+                    sleep(SWARM).await;
+                    drain(&mut events);
+                }
                 () = self.in_flight.finished() => {}
                 () = sleep_until(again_at) => {}
             }
@@ -282,6 +285,11 @@ impl Reconciler {
             is_news
         });
     }
+}
+
+/// Takes what waits and does not wait for more: one look is enough for a whole swarm.
+fn drain(events: &mut (impl Stream<Item = ()> + Unpin)) {
+    while let Some(Some(())) = events.next().now_or_never() {}
 }
 
 enum Round {

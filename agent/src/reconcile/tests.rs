@@ -491,3 +491,16 @@ async fn a_bind_below_what_another_container_may_write_waits_until_that_one_is_g
     let deed = &host.reconciler.deeds.containers()["read"];
     assert_eq!(deed.binds[0].source, root.join("set").to_str().unwrap());
 }
+
+#[tokio::test]
+async fn a_swarm_of_events_is_one_reason_to_look() {
+    let (sender, events) = tokio::sync::mpsc::unbounded_channel();
+    let mut events = tokio_stream::wrappers::UnboundedReceiverStream::new(events);
+    for _ in 0..100 {
+        sender.send(()).unwrap();
+    }
+    drain(&mut events);
+    assert_eq!(events.next().now_or_never(), None, "none waits any more");
+    sender.send(()).unwrap();
+    assert_eq!(events.next().now_or_never(), Some(Some(())));
+}
