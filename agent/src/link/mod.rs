@@ -1,6 +1,7 @@
 //! The session with the coordinator: held open, opened again when it breaks, and never the reason for anything to stop.
 
 mod acceptor;
+mod pauses;
 mod session;
 mod version;
 
@@ -8,23 +9,21 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use tfleet_proto::channel::{Address, ConnectError};
 use tfleet_proto::model::inventory::Inventory;
 use tfleet_proto::model::status::HostStatus;
 use tfleet_proto::wire::StartOperation;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tonic::transport::Channel;
 use tracing::{error, warn};
 
 use crate::identity::Credentials;
-use crate::ledger::LedgerError;
 
 pub use acceptor::Acceptor;
-pub use version::VersionError;
+use pauses::Pauses;
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub use version::VersionError;
 
 /// The agent's side of the session.
 #[derive(Debug)]
@@ -63,8 +62,6 @@ pub enum LinkError {
     NoWelcome,
     #[error(transparent)]
     Version(#[from] VersionError),
-    #[error("the new desired state could not be kept, so it is not acted on")]
-    Ledger(#[from] LedgerError),
 }
 
 /// Why a session ended as it should.
@@ -85,19 +82,16 @@ impl Link {
     /// Holds sessions until it is dropped.
     pub async fn run(mut self) -> Infallible {
         loop {
-            let mut pauses = pauses();
+            let mut pauses = Pauses::default();
             loop {
-                let mut welcomed = false;
+                let mut welcomed: Option<Instant> = None;
                 let outcome = self.hold_session(&mut welcomed).await;
                 self.ends.channel.send_replace(None);
                 let error = match outcome {
                     Ok(End::Renewed) => break,
                     Err(error) => error,
                 };
-                if welcomed {
-                    pauses = self::pauses();
-                }
-                let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+                let pause = pauses.next(welcomed.map(|at| at.elapsed()));
                 say(&error, pause);
                 tokio::select! {
                     // Both only wait; whichever is dropped loses nothing.
@@ -113,7 +107,7 @@ impl Link {
 fn say(link_error: &LinkError, pause: Duration) {
     let reason: &dyn std::error::Error = link_error;
     match link_error {
-        LinkError::Refused(_) | LinkError::Version(_) | LinkError::Ledger(_) => {
+        LinkError::Refused(_) | LinkError::Version(_) => {
             error!(error = reason, retry_in = ?pause, "no session with the coordinator");
         }
         LinkError::Connect(
@@ -130,15 +124,4 @@ fn say(link_error: &LinkError, pause: Duration) {
             error!(error = reason, retry_in = ?pause, "no session with the coordinator");
         }
     }
-}
-
-fn pauses() -> Box<dyn Iterator<Item = Duration> + Send> {
-    Box::new(
-        ExponentialBuilder::new()
-            .with_min_delay(SHORTEST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_jitter()
-            .without_max_times()
-            .build(),
-    )
 }

@@ -24,6 +24,8 @@ use super::{End, Link, LinkError, version};
 const SILENCE: Duration = Duration::from_secs(30);
 /// The coordinator hears of changes at most so often.
 const BETWEEN_MESSAGES: Duration = Duration::from_millis(250);
+/// A desired state that could not be kept is tried again this often.
+const KEEP_AGAIN: Duration = Duration::from_secs(10);
 /// A host with hundreds of containers has a desired state of some hundred KiB.
 const LARGEST_MESSAGE_BYTES: usize = 16 << 20;
 
@@ -35,8 +37,8 @@ struct Unsaid {
 }
 
 impl Link {
-    /// Opens a session and serves it to its end. `welcomed` is set once the coordinator has accepted us.
-    pub(super) async fn hold_session(&mut self, welcomed: &mut bool) -> Result<End, LinkError> {
+    /// Opens a session and serves it to its end. `welcomed` is set to when the coordinator accepted us.
+    pub(super) async fn hold_session(&mut self, welcomed: &mut Option<Instant>) -> Result<End, LinkError> {
         let credentials = Arc::clone(&self.ends.credentials.borrow_and_update());
         let identity = Trust::Identity(credentials.client_identity());
         let channel = channel::connect(&self.coordinator, identity).await?;
@@ -58,7 +60,7 @@ impl Link {
             .map_err(|_| LinkError::Silent(SILENCE))??;
         version::check(env!("CARGO_PKG_VERSION"), &welcome.coordinator_version)?;
         info!(host = %welcome.host, coordinator = %welcome.coordinator_version, "session open");
-        *welcomed = true;
+        *welcomed = Some(Instant::now());
         self.ends.channel.send_replace(Some(channel));
         self.converse(&to_coordinator, &mut incoming).await
     }
@@ -69,6 +71,8 @@ impl Link {
         incoming: &mut Streaming<CoordinatorMessage>,
     ) -> Result<End, LinkError> {
         let mut fault: Option<Failure> = None;
+        self.acceptor.begin_session();
+        let mut keep_again_at = Instant::now();
         // Everything is said once at the start, whatever an earlier session said.
         let mut unsaid = Unsaid {
             inventory: true,
@@ -86,8 +90,15 @@ impl Link {
                 // `message` keeps what it has read of the next message in the stream, so dropping it loses nothing.
                 message = incoming.message() => {
                     let message = message.map_err(LinkError::Broken)?.ok_or(LinkError::Ended)?;
-                    self.hear(message, &mut fault).await?;
+                    self.hear(message, &mut fault).await;
                     unsaid.status = true;
+                    keep_again_at = Instant::now() + KEEP_AGAIN;
+                }
+                // A time that has come stays so.
+                () = sleep_until(keep_again_at), if self.acceptor.is_behind() => {
+                    fault = self.acceptor.try_again().await;
+                    unsaid.status = true;
+                    keep_again_at = Instant::now() + KEEP_AGAIN;
                 }
                 // `changed` marks as seen only when it returns.
                 Ok(()) = self.ends.inventory.changed() => unsaid.inventory = true,
@@ -107,14 +118,13 @@ impl Link {
         &mut self,
         message: CoordinatorMessage,
         fault: &mut Option<Failure>,
-    ) -> Result<(), LinkError> {
+    ) {
         match message.message {
-            Some(FromCoordinator::Desired(offered)) => *fault = self.acceptor.take(offered).await?,
+            Some(FromCoordinator::Desired(offered)) => *fault = self.acceptor.hear(offered).await,
             Some(FromCoordinator::StartOperation(operation)) => self.pass_on(operation),
             Some(FromCoordinator::Welcome(_)) => warn!("the coordinator said welcome twice"),
             None => warn!("the coordinator sent a message that this version does not know"),
         }
-        Ok(())
     }
 
     /// An operation that finds no room is left alone: the operator's command ends when nobody attaches.

@@ -93,6 +93,28 @@ async fn what_cannot_be_kept_is_not_acted_on() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_kept_is_told_and_tried_again() {
+    let mut fixture = Fixture::new();
+    let folder = fixture.disk.path().to_owned();
+    fs::remove_dir_all(&folder).unwrap();
+    for attempt in 0..2 {
+        let told = match attempt {
+            0 => fixture.acceptor.hear(offer(1, 1)).await,
+            _ => fixture.acceptor.try_again().await,
+        };
+        assert_eq!(told.unwrap().code, "ledger-not-written");
+        assert!(fixture.acceptor.is_behind());
+        assert_eq!(fixture.generation(), None);
+    }
+    let newer = fixture.acceptor.hear(offer(1, 2)).await;
+    assert!(newer.is_some());
+    fs::create_dir(&folder).unwrap();
+    assert_eq!(fixture.acceptor.try_again().await, None);
+    assert!(!fixture.acceptor.is_behind());
+    assert_eq!(fixture.generation(), Some(2));
+}
+
+#[tokio::test]
 async fn what_cannot_be_understood_is_told_with_its_field() {
     let mut fixture = Fixture::new();
     let broken = wire::DesiredState {
