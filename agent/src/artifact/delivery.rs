@@ -26,7 +26,16 @@ use crate::engine::{ArchivePiece, Engine, EngineError, EngineFacts, Refusal};
 
 /// An image comes under a name of this repository and gets its tags once it was checked: an archive that names a tag
 /// takes it from the image that has it, whatever becomes of the load.
-const LOADING: &str = "tfleet/loading";
+const LOADING: &str = "tfleet/loading:";
+
+/// The name of an image until it is whole.
+pub fn loading_reference(artifact: &Digest) -> String {
+    format!("{LOADING}{}", artifact.short())
+}
+
+pub fn is_loading(reference: &str) -> bool {
+    reference.starts_with(LOADING)
+}
 
 /// An index of a thousand gigabytes is smaller.
 const LARGEST_INDEX_BYTES: usize = 64 << 20;
@@ -97,7 +106,7 @@ impl Delivery {
         let path = self.folder.join("loaded.json");
         let mut loaded = blocking(move || Loaded::open(&path)).await?;
 
-        let reference = format!("{LOADING}:{}", artifact.short());
+        let reference = loading_reference(artifact);
         self.remove_leftovers(&images, &reference).await?;
         let wanted: Vec<Digest> = index.diff_ids().collect();
         let image_id = match already_there(&index, &images, facts.image_store, &loaded) {
@@ -162,7 +171,7 @@ impl Delivery {
         except: &str,
     ) -> Result<(), DeliveryError> {
         let names = images.iter().flat_map(|image| &image.tags);
-        for name in names.filter(|name| name.starts_with(LOADING) && *name != except) {
+        for name in names.filter(|name| is_loading(name) && *name != except) {
             info!(name, "removing an image that was never finished");
             self.engine.remove_image(name).await?;
         }

@@ -17,7 +17,7 @@ mod progress;
 mod space;
 mod spool;
 
-pub use delivery::{Delivered, Delivery};
+pub use delivery::{Delivered, Delivery, is_loading, loading_reference};
 pub use error::DeliveryError;
 pub use fetch::FetchError;
 pub use loaded::LoadedError;

@@ -81,6 +81,9 @@ pub struct Starting {
 #[serde(deny_unknown_fields)]
 struct Book {
     images: BTreeMap<Digest, ImageDeed>,
+    /// The tags that a delivery gives its image at its end, by artifact: deliveries that did not come to theirs.
+    #[serde(default)]
+    deliveries: BTreeMap<Digest, Vec<String>>,
     containers: BTreeMap<String, ContainerDeed>,
 }
 
@@ -97,18 +100,47 @@ impl Deeds {
         &self.book.images
     }
 
+    /// Deliveries that were begun and whose image is not noted: the tags that they give, by artifact.
+    pub fn deliveries(&self) -> &BTreeMap<Digest, Vec<String>> {
+        &self.book.deliveries
+    }
+
     /// By name.
     pub fn containers(&self) -> &BTreeMap<String, ContainerDeed> {
         &self.book.containers
     }
 
+    /// A delivery that is about to begin.
+    pub async fn note_delivery(
+        &mut self,
+        artifact: Digest,
+        tags: Vec<String>,
+    ) -> Result<(), LedgerError> {
+        self.change(|book| {
+            let noted = book.deliveries.entry(artifact).or_default();
+            let new: Vec<String> = tags.into_iter().filter(|tag| !noted.contains(tag)).collect();
+            noted.extend(new);
+        })
+        .await
+    }
+
+    /// Nothing is left of a delivery that did not end well.
+    pub async fn forget_delivery(&mut self, artifact: &Digest) -> Result<(), LedgerError> {
+        self.change(|book| drop(book.deliveries.remove(artifact)))
+            .await
+    }
+
+    /// An image that is here; its delivery is over.
     pub async fn note_image(
         &mut self,
         artifact: Digest,
         deed: ImageDeed,
     ) -> Result<(), LedgerError> {
-        self.change(|book| drop(book.images.insert(artifact, deed)))
-            .await
+        self.change(|book| {
+            book.deliveries.remove(&artifact);
+            book.images.insert(artifact, deed);
+        })
+        .await
     }
 
     pub async fn forget_image(&mut self, artifact: &Digest) -> Result<(), LedgerError> {

@@ -1,22 +1,17 @@
-//! Carrying out one step. Intentions go to the ledger before the act, outcomes after it.
+//! Carrying out one step. Intentions go to the ledger before the act, outcomes after it. What is done to images is in
+//! [`super::image`].
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use tfleet_proto::model::desired::{ContainerSpec, DesiredImage, DesiredState, HostNamespace};
-use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::desired::{ContainerSpec, DesiredState, HostNamespace};
 use tfleet_proto::model::failure::Failure;
 use tracing::{info, warn};
 
 use super::Reconciler;
-use super::in_flight::Outcome;
 use crate::engine::{CreatedContainer, EngineError};
-use crate::ledger::{ContainerDeed, ImageDeed, LedgerError, Starting};
+use crate::ledger::{ContainerDeed, LedgerError, Starting};
 use crate::policy::Made;
-use crate::steps::{Step, Subject};
-
-/// The code of a failure that a new session cures.
-pub(super) const NO_SESSION: &str = "coordinator-unreachable";
+use crate::steps::Step;
 
 impl Reconciler {
     /// Carries out a step that was chosen for what is `desired`.
@@ -26,7 +21,7 @@ impl Reconciler {
         desired: &DesiredState,
     ) -> Result<(), Failure> {
         match step {
-            Step::Deliver(image) => self.begin_delivery(image),
+            Step::Deliver(image) => self.begin_delivery(image).await,
             Step::Tag {
                 artifact,
                 engine_id,
@@ -105,92 +100,6 @@ impl Reconciler {
                 .await
                 .map_err(not_written),
         }
-    }
-
-    fn begin_delivery(&mut self, image: DesiredImage) -> Result<(), Failure> {
-        let channel = self.ends.channel.borrow().clone().ok_or_else(|| {
-            Failure::new(
-                NO_SESSION,
-                "the image cannot be fetched while there is no session with the coordinator",
-            )
-        })?;
-        info!(release = %image.release, variant = %image.variant, artifact = %image.artifact.short(), "fetching an image");
-        self.in_flight.begin(self.delivery.clone(), channel, image);
-        Ok(())
-    }
-
-    /// Notes how a delivery ended.
-    pub(super) async fn note_outcome(&mut self, outcome: Outcome) {
-        let Outcome {
-            image,
-            progress,
-            result,
-        } = outcome;
-        let subject = Subject::Image(image.artifact);
-        let noted = match result {
-            Ok(delivered) => {
-                info!(release = %image.release, variant = %image.variant, wire_bytes = progress.wire_bytes, "an image is here");
-                let deed = ImageDeed {
-                    engine_id: delivered.image_id,
-                    tags: image.tags,
-                    content_bytes: progress.content_bytes,
-                    present_bytes: progress.present_bytes,
-                    fetched_bytes: progress.fetched_bytes,
-                    wire_bytes: progress.wire_bytes,
-                    finished_at: Timestamp::now(),
-                };
-                self.deeds
-                    .note_image(image.artifact, deed)
-                    .await
-                    .map_err(|error| Some(not_written(error)))
-            }
-            Err(failure) => Err(failure),
-        };
-        match noted {
-            Ok(()) => self.holds.done(&subject),
-            Err(Some(failure)) => self.hold_back(subject, failure),
-            Err(None) => info!(artifact = %image.artifact.short(), "a delivery was called off"),
-        }
-    }
-
-    /// That we give a tag is noted before it is given: one that we gave and do not know of would stay for ever.
-    async fn tag(
-        &mut self,
-        artifact: Digest,
-        engine_id: &str,
-        references: Vec<String>,
-    ) -> Result<(), Failure> {
-        if let Some(mut deed) = self.deeds.images().get(&artifact).cloned() {
-            deed.tags.extend(
-                references
-                    .iter()
-                    .filter(|tag| !deed.tags.contains(tag))
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            );
-            self.deeds
-                .note_image(artifact, deed)
-                .await
-                .map_err(not_written)?;
-        }
-        for reference in references {
-            self.engine
-                .tag(engine_id, &reference)
-                .await
-                .map_err(refused)?;
-        }
-        Ok(())
-    }
-
-    async fn forget_image(&mut self, artifact: Digest, names: &[String]) -> Result<(), Failure> {
-        for name in names {
-            self.engine.remove_image(name).await.map_err(refused)?;
-        }
-        info!(artifact = %artifact.short(), "an image that nobody wants was removed");
-        self.deeds
-            .forget_image(&artifact)
-            .await
-            .map_err(not_written)
     }
 
     async fn create(&mut self, spec: &ContainerSpec) -> Result<(), Failure> {
@@ -372,11 +281,11 @@ fn made(created: CreatedContainer) -> Made {
     }
 }
 
-fn refused(error: EngineError) -> Failure {
+pub(super) fn refused(error: EngineError) -> Failure {
     error.failure()
 }
 
-fn not_written(error: LedgerError) -> Failure {
+pub(super) fn not_written(error: LedgerError) -> Failure {
     let reason: &dyn std::error::Error = &error;
     tracing::error!(error = reason, "the ledger cannot be written");
     Failure::new(

@@ -7,6 +7,7 @@ mod act;
 mod admission;
 mod compatibility;
 mod holds;
+mod image;
 mod in_flight;
 mod observe;
 mod report;
@@ -121,7 +122,7 @@ impl Reconciler {
                 // Each of these only says that something changed; what, is seen in the next round.
                 Ok(()) = self.ends.desired.changed() => {}
                 Ok(()) = self.ends.inventory.changed() => {}
-                Ok(()) = self.ends.channel.changed() => self.holds.release(act::NO_SESSION),
+                Ok(()) = self.ends.channel.changed() => self.holds.release(image::NO_SESSION),
                 Some(_) = events.next() => {
                     sleep(SWARM).await;
                     drain(&mut events);
@@ -163,6 +164,7 @@ impl Reconciler {
         if !std::mem::replace(engine_answers, true) {
             info!("the engine answers again");
             self.holds.clear();
+            self.tidied = None;
         }
         let Some(desired) = desired else {
             return Round::Rest {
@@ -206,40 +208,6 @@ impl Reconciler {
             .note(subject.clone(), failure.clone(), Instant::now())
         {
             warn!(%subject, %failure, "cannot be as desired now");
-        }
-    }
-
-    /// What a finished delivery brought is noted; one that nobody wants any more is called off.
-    async fn settle_delivery(&mut self, desired: Option<&DesiredState>) {
-        if let Some(desired) = desired
-            && let Some(artifact) = self.in_flight.artifact()
-            && desired
-                .images
-                .iter()
-                .all(|image| image.artifact != artifact)
-        {
-            self.in_flight.call_off();
-        }
-        if let Some(outcome) = self.in_flight.take_outcome() {
-            self.note_outcome(outcome).await;
-        }
-    }
-
-    /// Chunks of images that nobody wants any more are removed, once for each desired state.
-    async fn drop_remains(&mut self, desired: Option<&DesiredState>) {
-        let Some(desired) = desired else { return };
-        let generation = (desired.incarnation, desired.generation);
-        if self.tidied == Some(generation) || self.in_flight.artifact().is_some() {
-            return;
-        }
-        self.tidied = Some(generation);
-        let wanted = desired.images.iter().map(|image| image.artifact).collect();
-        if let Err(error) = self.delivery.keep_only(wanted).await {
-            let reason: &dyn std::error::Error = &error;
-            warn!(
-                error = reason,
-                "what remains of earlier deliveries cannot be removed"
-            );
         }
     }
 

@@ -1,0 +1,4 @@
+mod containers;
+mod host;
+mod images;
+mod wakes;
