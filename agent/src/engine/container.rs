@@ -1,6 +1,7 @@
 //! Making containers, starting and stopping them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use bollard::errors::Error as ClientError;
 use bollard::models::{
@@ -23,6 +24,8 @@ use super::{Engine, EngineError};
 /// is always set.
 const VISIBLE_DEVICES: &str = "NVIDIA_VISIBLE_DEVICES";
 const DRIVER_CAPABILITIES: &str = "NVIDIA_DRIVER_CAPABILITIES";
+/// Between the stop signal and the kill, where no other is asked for.
+const ENGINES_GRACE: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Makes a container and gives its identifier. `labels` go over the image's own.
@@ -38,12 +41,9 @@ impl Engine {
             .name(&spec.name)
             .build();
         let body = body(spec, image_id, gpu_mode, labels)?;
-        let created = self
-            .ask(
-                "create a container",
-                docker.create_container(Some(options), body),
-            )
-            .await?;
+        let operation = "create a container";
+        let created = self.ask(operation, docker.create_container(Some(options), body));
+        let created = self.within(self.container_step, operation, created).await?;
         for warning in created.warnings {
             warn!(
                 container = spec.name,
@@ -56,8 +56,9 @@ impl Engine {
     /// Starts a container; one that runs stays as it is.
     pub async fn start(&self, id: &str) -> Result<(), EngineError> {
         let docker = self.lasting().await?;
-        self.ask("start a container", docker.start_container(id, None))
-            .await
+        let operation = "start a container";
+        let started = self.ask(operation, docker.start_container(id, None));
+        self.within(self.container_step, operation, started).await
     }
 
     /// Asks a container to end, and kills it after the grace; zero: the engine's own (10 s). One that does not run stays
@@ -68,11 +69,10 @@ impl Engine {
         if let Some(seconds) = grace(grace_seconds) {
             options = options.t(seconds);
         }
-        self.ask(
-            "stop a container",
-            docker.stop_container(id, Some(options.build())),
-        )
-        .await
+        let operation = "stop a container";
+        let limit = longest_grace(grace_seconds) + self.container_step;
+        let stopped = self.ask(operation, docker.stop_container(id, Some(options.build())));
+        self.within(limit, operation, stopped).await
     }
 
     pub async fn restart(&self, id: &str, grace_seconds: u32) -> Result<(), EngineError> {
@@ -81,24 +81,38 @@ impl Engine {
         if let Some(seconds) = grace(grace_seconds) {
             options = options.t(seconds);
         }
-        self.ask(
-            "restart a container",
+        let operation = "restart a container";
+        let limit = longest_grace(grace_seconds) + self.container_step;
+        let restarted = self.ask(
+            operation,
             docker.restart_container(id, Some(options.build())),
-        )
-        .await
+        );
+        self.within(limit, operation, restarted).await
     }
 
     /// Removes a container and the volumes without a name that came with it. Says nothing if there is none.
     pub async fn remove(&self, id: &str) -> Result<(), EngineError> {
         let docker = self.lasting().await?;
         let options = RemoveContainerOptionsBuilder::default().v(true).build();
-        match docker.remove_container(id, Some(options)).await {
-            Ok(())
-            | Err(ClientError::DockerResponseServerError {
-                status_code: 404, ..
-            }) => Ok(()),
-            Err(error) => Err(self.failed("remove a container", error)),
-        }
+        let operation = "remove a container";
+        let removed = async {
+            match docker.remove_container(id, Some(options)).await {
+                Ok(())
+                | Err(ClientError::DockerResponseServerError {
+                    status_code: 404, ..
+                }) => Ok(()),
+                Err(error) => Err(self.failed(operation, error)),
+            }
+        };
+        self.within(self.container_step, operation, removed).await
+    }
+}
+
+/// How long a container may take to end after it was asked to.
+pub fn longest_grace(grace_seconds: u32) -> Duration {
+    match grace_seconds {
+        0 => ENGINES_GRACE,
+        seconds => Duration::from_secs(seconds.into()),
     }
 }
 

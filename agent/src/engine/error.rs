@@ -33,6 +33,12 @@ pub enum EngineError {
         operation: &'static str,
         what: &'static str,
     },
+    /// It may do it yet.
+    #[error("the engine did not {operation} within {seconds} seconds")]
+    Slow {
+        operation: &'static str,
+        seconds: u64,
+    },
     #[error("the engine neither took nor said anything for {} minutes while it loaded an image", seconds / 60)]
     Stalled { seconds: u64 },
     #[error("the engine has another image under {reference} than the one that it was given")]
@@ -100,6 +106,8 @@ impl EngineError {
             }
             Self::Stalled { .. } => Failure::new("engine-stalled", self.to_string())
                 .with_remedy("look for a full or failing disk on the host, and restart the engine"),
+            Self::Slow { .. } => Failure::new("engine-slow", self.to_string())
+                .with_remedy("see the engine's log and the host's load; if it is stuck, restart the engine"),
             Self::WrongImage { .. } => Failure::new("image-mismatch", self.to_string())
                 .with_remedy("remove the image on the host and let it be delivered again"),
             Self::VolumePlugin => Failure::new("runtime-missing", self.to_string()).with_remedy(INSTALL_RUNTIME),

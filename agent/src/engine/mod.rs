@@ -24,7 +24,9 @@ use std::time::Duration;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tfleet_proto::model::digest::Digest;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
+pub use container::longest_grace;
 pub use created::CreatedContainer;
 pub use error::EngineError;
 pub use exec::{ExecCommand, ExecInput, Output, TerminalSize};
@@ -37,6 +39,9 @@ pub use refusal::Refusal;
 
 /// For questions that an engine answers at once, also while it is busy.
 const QUICK: Duration = Duration::from_secs(120);
+/// For making, starting and removing a container. Each takes seconds; an engine that needs longer for it is stuck, and one
+/// that is waited for any longer keeps the whole host waiting. What it does after that is seen at the next look.
+const CONTAINER_STEP: Duration = Duration::from_secs(120);
 /// For what lasts: the client's time-out covers a whole upload, or the wait for the first line of a log. Loads have a
 /// watchdog of their own.
 const LASTING: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -47,6 +52,7 @@ pub struct Engine {
     endpoint: Arc<str>,
     docker: Docker,
     negotiated: Arc<OnceCell<()>>,
+    container_step: Duration,
     /// Diff IDs by the image's identifier, which is a digest of what holds them.
     diff_ids: Arc<Mutex<HashMap<String, Vec<Digest>>>>,
     load_patience: Duration,
@@ -71,6 +77,7 @@ impl Engine {
             endpoint: endpoint.into(),
             docker,
             negotiated: Arc::default(),
+            container_step: CONTAINER_STEP,
             diff_ids: Arc::default(),
             load_patience: load::STALL,
             containerd_root: None,
@@ -109,6 +116,21 @@ impl Engine {
 
     async fn lasting(&self) -> Result<Docker, EngineError> {
         Ok(self.quick().await?.with_timeout(LASTING))
+    }
+
+    /// Waits for an answer at most so long.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        operation: &'static str,
+        answer: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        timeout(limit, answer).await.unwrap_or_else(|_| {
+            Err(EngineError::Slow {
+                operation,
+                seconds: limit.as_secs(),
+            })
+        })
     }
 
     /// `operation` completes "the engine cannot …".

@@ -64,6 +64,14 @@ impl StubEngine {
         Engine::connect(&format!("unix://{}", socket.display())).unwrap()
     }
 
+    /// The same, given up sooner.
+    pub fn engine_within(&self, container_step: std::time::Duration) -> Engine {
+        Engine {
+            container_step,
+            ..self.engine()
+        }
+    }
+
     /// Answers so from now on where "METHOD /path?query" begins with `request`.
     pub fn on(&self, request: &str, reply: Reply) {
         let mut rules = self.shared.rules.lock().unwrap();
@@ -109,7 +117,8 @@ async fn answer(mut stream: UnixStream, shared: Arc<Shared>) -> std::io::Result<
             stream.write_all(text.as_bytes()).await
         }
         Reply::Lines(lines) => {
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(lines.concat().as_bytes()).await?;
             until_closed(&mut stream).await
@@ -136,10 +145,15 @@ async fn read(stream: &mut UnixStream) -> std::io::Result<String> {
     let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     let unversioned = path.strip_prefix("/v").and_then(|rest| {
         let (version, path) = rest.split_once('/')?;
-        let is_version = version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let is_version = version
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
         is_version.then(|| format!("/{path}"))
     });
-    Ok(format!("{method} {}", unversioned.unwrap_or(path.to_owned())))
+    Ok(format!(
+        "{method} {}",
+        unversioned.unwrap_or(path.to_owned())
+    ))
 }
 
 async fn until_closed(stream: &mut UnixStream) -> std::io::Result<()> {

@@ -118,7 +118,10 @@ impl Deeds {
     ) -> Result<(), LedgerError> {
         self.change(|book| {
             let noted = book.deliveries.entry(artifact).or_default();
-            let new: Vec<String> = tags.into_iter().filter(|tag| !noted.contains(tag)).collect();
+            let new: Vec<String> = tags
+                .into_iter()
+                .filter(|tag| !noted.contains(tag))
+                .collect();
             noted.extend(new);
         })
         .await

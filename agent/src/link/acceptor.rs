@@ -53,8 +53,9 @@ impl Acceptor {
                     chain(reason)
                 );
                 Some(
-                    Failure::new("ledger-not-written", message)
-                        .with_remedy("free space in the agent's data folder; it tries again by itself"),
+                    Failure::new("ledger-not-written", message).with_remedy(
+                        "free space in the agent's data folder; it tries again by itself",
+                    ),
                 )
             }
         }
@@ -77,10 +78,7 @@ impl Acceptor {
     }
 
     /// Takes a desired state in, or says why not. `Err` only if it could not be kept; it is not acted on then.
-    async fn take(
-        &mut self,
-        offered: wire::DesiredState,
-    ) -> Result<Option<Failure>, LedgerError> {
+    async fn take(&mut self, offered: wire::DesiredState) -> Result<Option<Failure>, LedgerError> {
         let offered = match DesiredState::try_from(offered) {
             Ok(offered) => offered,
             Err(refusal) => {

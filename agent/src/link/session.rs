@@ -38,7 +38,10 @@ struct Unsaid {
 
 impl Link {
     /// Opens a session and serves it to its end. `welcomed` is set to when the coordinator accepted us.
-    pub(super) async fn hold_session(&mut self, welcomed: &mut Option<Instant>) -> Result<End, LinkError> {
+    pub(super) async fn hold_session(
+        &mut self,
+        welcomed: &mut Option<Instant>,
+    ) -> Result<End, LinkError> {
         let credentials = Arc::clone(&self.ends.credentials.borrow_and_update());
         let identity = Trust::Identity(credentials.client_identity());
         let channel = channel::connect(&self.coordinator, identity).await?;
@@ -114,11 +117,7 @@ impl Link {
         }
     }
 
-    async fn hear(
-        &mut self,
-        message: CoordinatorMessage,
-        fault: &mut Option<Failure>,
-    ) {
+    async fn hear(&mut self, message: CoordinatorMessage, fault: &mut Option<Failure>) {
         match message.message {
             Some(FromCoordinator::Desired(offered)) => *fault = self.acceptor.hear(offered).await,
             Some(FromCoordinator::StartOperation(operation)) => self.pass_on(operation),

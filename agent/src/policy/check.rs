@@ -87,11 +87,7 @@ impl Policy {
                 format!("the capability {name}"),
             ));
         }
-        if let Some(port) = made
-            .host_ports
-            .iter()
-            .find(|port| !self.allows_port(port))
-        {
+        if let Some(port) = made.host_ports.iter().find(|port| !self.allows_port(port)) {
             let what = match port.as_str() {
                 "" => "a port of the host that the engine chooses".to_owned(),
                 port => format!("port {port} of the host"),

@@ -2,13 +2,14 @@
 //! [`super::image`].
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tfleet_proto::model::desired::{ContainerSpec, DesiredState, HostNamespace};
 use tfleet_proto::model::failure::Failure;
 use tracing::{info, warn};
 
 use super::Reconciler;
-use crate::engine::{CreatedContainer, EngineError};
+use crate::engine::{CreatedContainer, EngineError, longest_grace};
 use crate::ledger::{ContainerDeed, LedgerError, Starting};
 use crate::policy::Made;
 use crate::steps::Step;
@@ -239,6 +240,14 @@ impl Reconciler {
             deed.stopping = false;
         });
         noted.await.map_err(not_written)
+    }
+
+    /// How long a step lasts that does nothing wrong.
+    pub(super) fn grace_of(&self, step: &Step) -> Duration {
+        match step {
+            Step::Stop { name, .. } | Step::Restart { name, .. } => longest_grace(self.grace(name)),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Seconds between the stop signal and the kill; zero: the engine's default.

@@ -13,6 +13,7 @@ mod observe;
 mod report;
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::inventory::Inventory;
 use tfleet_proto::model::status::HostStatus;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::transport::Channel;
 use tracing::{error, info, warn};
 
@@ -43,6 +44,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const TELL_PROGRESS: Duration = Duration::from_millis(300);
 /// Events come in swarms; the host is looked at after the swarm.
 const SWARM: Duration = Duration::from_millis(100);
+/// The operator hears of it when the engine takes longer than this for what it does at once, or beyond the grace of what it
+/// stops.
+const SLOW: Duration = Duration::from_secs(15);
 /// An engine that does not answer is asked again after this.
 const ASK_ENGINE_AGAIN: Duration = Duration::from_secs(3);
 
@@ -59,6 +63,8 @@ pub struct Reconciler {
     in_flight: InFlight,
     /// (incarnation, generation) of the desired state that the last round worked for.
     worked_for: Option<(u64, u64)>,
+    /// [`SLOW`], but for tests.
+    slow: Duration,
     /// The desired state for which the remains of earlier deliveries were removed.
     tidied: Option<(u64, u64)>,
     ends: Ends,
@@ -102,6 +108,7 @@ impl Reconciler {
             holds: Holds::default(),
             in_flight: InFlight::default(),
             worked_for: None,
+            slow: SLOW,
             tidied: None,
             ends,
         }
@@ -138,14 +145,13 @@ impl Reconciler {
         self.notice_newer(desired.as_deref());
         self.settle_delivery(desired.as_deref()).await;
         self.drop_remains(desired.as_deref()).await;
-        let observation = match observe::observe(
+        let observed = observe::observe(
             &self.engine,
             &self.fleet,
             &self.deeds,
             self.in_flight.artifact(),
-        )
-        .await
-        {
+        );
+        let observation = match tell_if_slow(&self.ends.status, self.slow, observed).await {
             Ok(observation) => observation,
             Err(error) => {
                 let reason: &dyn std::error::Error = &error;
@@ -155,7 +161,7 @@ impl Reconciler {
                         "the engine does not answer; asking again until it does"
                     );
                 }
-                self.publish_fault(error.failure());
+                publish_fault(&self.ends.status, error.failure());
                 return Round::Rest {
                     until: Instant::now() + ASK_ENGINE_AGAIN,
                 };
@@ -184,7 +190,9 @@ impl Reconciler {
         let subject = step.subject();
         // A delivery that has begun has not gone well yet: its end tells.
         let ends_here = !matches!(step, Step::Deliver(_));
-        match self.carry_out(step, &desired).await {
+        let status = self.ends.status.clone();
+        let limit = self.slow + self.grace_of(&step);
+        match tell_if_slow(&status, limit, self.carry_out(step, &desired)).await {
             Ok(()) if ends_here => self.holds.done(&subject),
             Ok(()) => {}
             Err(failure) => self.hold_back(subject, failure),
@@ -234,25 +242,47 @@ impl Reconciler {
             blocked: &plan.blocked,
             delivery: self.in_flight.sight(),
         });
-        self.send(status);
+        send(&self.ends.status, status);
     }
+}
 
-    /// What was last seen stays told; that it cannot be looked at now is told beside it.
-    fn publish_fault(&self, fault: Failure) {
-        let mut status = (**self.ends.status.borrow()).clone();
-        status.fault = Some(fault);
-        self.send(status);
-    }
+/// What was last seen stays told; that it cannot be looked at now is told beside it.
+fn publish_fault(sender: &watch::Sender<Arc<HostStatus>>, fault: Failure) {
+    let mut status = (**sender.borrow()).clone();
+    status.fault = Some(fault);
+    send(sender, status);
+}
 
-    fn send(&self, status: HostStatus) {
-        self.ends.status.send_if_modified(|last| {
-            let is_news = **last != status;
-            if is_news {
-                *last = Arc::new(status);
-            }
-            is_news
-        });
+fn send(sender: &watch::Sender<Arc<HostStatus>>, status: HostStatus) {
+    sender.send_if_modified(|last| {
+        let is_news = **last != status;
+        if is_news {
+            *last = Arc::new(status);
+        }
+        is_news
+    });
+}
+
+/// Waits for the engine, and says so in the status when that lasts. The next look takes it back.
+async fn tell_if_slow<T>(
+    status: &watch::Sender<Arc<HostStatus>>,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = timeout(limit, &mut work).await {
+        return done;
     }
+    let message = format!(
+        "the engine has not answered for {} seconds; this host waits for it",
+        limit.as_secs()
+    );
+    warn!("{message}");
+    let fault = Failure::new("engine-slow", message).with_remedy(
+        "see the engine's log and the host's load; if it is stuck, restart the engine",
+    );
+    publish_fault(status, fault);
+    work.await
 }
 
 /// Takes what waits and does not wait for more: one look is enough for a whole swarm.

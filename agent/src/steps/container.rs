@@ -126,9 +126,11 @@ fn need_to_rest(name: &str, deed: &Deed, found: &Found) -> Need {
             name: name.to_owned(),
             id: found.id.clone(),
         }),
-        _ if deed.started || deed.starting.is_some() || deed.stopping => Need::Step(Step::NoteStopped {
-            name: name.to_owned(),
-        }),
+        _ if deed.started || deed.starting.is_some() || deed.stopping => {
+            Need::Step(Step::NoteStopped {
+                name: name.to_owned(),
+            })
+        }
         Life::Created | Life::Exited | Life::Leaving => Need::Nothing,
     }
 }

@@ -209,11 +209,9 @@ impl Waiting {
         // A try that is under way may still go well.
         let in_vain = self.is_retrying && lasts(self.in_vain_since, IN_VAIN);
         match (&self.failure, too_long) {
-            (Some(failure), limit) if limit.is_some() || in_vain => {
-                Some(Outcome::Failed {
-                    failure: failure.clone(),
-                })
-            }
+            (Some(failure), limit) if limit.is_some() || in_vain => Some(Outcome::Failed {
+                failure: failure.clone(),
+            }),
             (_, Some(limit)) => {
                 let message = format!("not done after {} ({})", duration(limit), self.last);
                 let remedy = "the host goes on with it; look again later";

@@ -61,7 +61,9 @@ impl TryFrom<wire::DesiredImage> for DesiredImage {
         }
         for (index, tag) in image.tags.iter().enumerate() {
             if !is_fleets_reference(tag) {
-                let why = format!("`{tag}` is not tfleet/NAME:TAG, and no other reference is the fleet's to give");
+                let why = format!(
+                    "`{tag}` is not tfleet/NAME:TAG, and no other reference is the fleet's to give"
+                );
                 return Err(Refusal::new(format!("tags[{index}]"), why));
             }
         }
@@ -362,9 +364,8 @@ fn is_fleets_reference(reference: &str) -> bool {
         return false;
     };
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    let is_tag = (1..=128).contains(&tag.len())
-        && tag.bytes().all(is_word)
-        && !tag.starts_with(['.', '-']);
+    let is_tag =
+        (1..=128).contains(&tag.len()) && tag.bytes().all(is_word) && !tag.starts_with(['.', '-']);
     is_tag && name != "loading" && name.parse::<ReleaseName>().is_ok()
 }
 

@@ -274,7 +274,7 @@ fn a_refusal_names_the_field_by_its_path() {
     fn last(state: &mut wire::DesiredState) -> &mut wire::ContainerSpec {
         state.containers[2].spec.as_mut().expect("spec")
     }
-    let cases: [(Damage, &str); 22] = [
+    let cases: [(Damage, &str); 27] = [
         (
             |state| state.generation = 0,
             "generation: is required, and counts from 1",

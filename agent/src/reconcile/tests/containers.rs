@@ -163,3 +163,36 @@ async fn a_bind_below_what_another_container_may_write_waits_until_that_one_is_g
     assert_eq!(deed.binds[0].source, root.join("set").to_str().unwrap());
 }
 
+#[tokio::test]
+async fn an_engine_that_never_answers_is_told_and_given_up() {
+    let mut host = Host::new();
+    let short = Duration::from_millis(300);
+    host.reconciler.engine = host.stub.engine_within(short);
+    host.reconciler.slow = Duration::from_millis(50);
+    host.have_image().await;
+    host.have_container(&spec(), "exited").await;
+    let deeds = &mut host.reconciler.deeds;
+    let stopped = deeds.amend_container("train", |deed| deed.started = false);
+    stopped.await.unwrap();
+    host.stub.on("POST /containers/c1/start", Reply::Never);
+    host.want(one_container(1, spec(), DesiredPhase::Running));
+    let mut status = host.status.clone();
+    let told = async {
+        let told = status.wait_for(|status| status.fault.is_some()).await;
+        told.unwrap().clone()
+    };
+    let (told, ()) = tokio::join!(told, async { drop(host.settle().await) });
+    assert_eq!(told.fault.as_ref().unwrap().code, "engine-slow");
+    assert_eq!(told.containers.len(), 1, "what was seen stays told");
+
+    let status = host.status.borrow().clone();
+    assert_eq!(status.fault, None, "the engine answers for the rest");
+    let failure = status.containers[0].failure.clone().unwrap();
+    assert_eq!(failure.code, "engine-slow");
+    assert!(
+        host.reconciler.deeds.containers()["train"]
+            .starting
+            .is_some(),
+        "it may start yet"
+    );
+}

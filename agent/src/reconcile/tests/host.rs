@@ -3,7 +3,8 @@
 use std::path::Path;
 
 pub(super) use tfleet_proto::model::desired::{
-    BindMount, ContainerSpec, DesiredContainer, DesiredImage, DesiredPhase, GpuRequest, RestartPolicy,
+    BindMount, ContainerSpec, DesiredContainer, DesiredImage, DesiredPhase, GpuRequest,
+    RestartPolicy,
 };
 pub(super) use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::inventory::{self, Machine};
@@ -169,7 +170,11 @@ pub(super) fn spec() -> ContainerSpec {
     }
 }
 
-pub(super) fn one_container(generation: u64, spec: ContainerSpec, phase: DesiredPhase) -> DesiredState {
+pub(super) fn one_container(
+    generation: u64,
+    spec: ContainerSpec,
+    phase: DesiredPhase,
+) -> DesiredState {
     DesiredState {
         containers: vec![DesiredContainer {
             spec,

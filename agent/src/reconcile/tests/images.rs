@@ -94,23 +94,24 @@ async fn an_image_of_a_release_that_the_policy_refuses_is_neither_fetched_nor_ta
     assert_eq!(host.stub.asked("POST /images/"), [""; 0]);
 }
 
-
-/// What the engine has, by its names.
+/// What the engine has: an image for each of these names.
 fn show_images(stub: &StubEngine, names: &[&str]) {
     let listed: Vec<String> = names
         .iter()
-        .map(|name| {
+        .enumerate()
+        .map(|(number, name)| {
             format!(
-                r#"{{"Id":"sha256:{name}","RepoTags":["{name}"],"Size":1,"ParentId":"","RepoDigests":[],"Created":0,
+                r#"{{"Id":"sha256:{number}","RepoTags":["{name}"],"Size":1,"ParentId":"","RepoDigests":[],"Created":0,
                     "SharedSize":0,"Labels":{{}},"Containers":0}}"#
             )
         })
         .collect();
     let listed = format!("[{}]", listed.join(","));
     stub.on("GET /images/json", Reply::Json(200, listed));
-    for name in names {
-        let inspected = format!(r#"{{"Id":"sha256:{name}","RootFS":{{"Layers":[]}}}}"#);
-        let request = format!("GET /images/sha256:{name}/json");
+    for number in 0..names.len() {
+        let inspected =
+            format!(r#"{{"Id":"sha256:{number}","RootFS":{{"Type":"layers","Layers":[]}}}}"#);
+        let request = format!("GET /images/sha256:{number}/json");
         stub.on(&request, Reply::Json(200, inspected));
     }
 }
@@ -142,7 +143,10 @@ async fn what_a_delivery_that_died_left_is_removed_once_nobody_wants_it() {
     host.settle().await;
     let removed = |host: &Host| host.stub.asked("DELETE /images/");
     assert_eq!(removed(&host).len(), 1, "{:?}", removed(&host));
-    assert!(removed(&host)[0].contains(&others.replace('/', "%2F")) || removed(&host)[0].contains(&others));
+    assert!(
+        removed(&host)[0].contains(&others.replace('/', "%2F"))
+            || removed(&host)[0].contains(&others)
+    );
 
     host.want(state(3, &[]));
     host.settle().await;
@@ -151,7 +155,10 @@ async fn what_a_delivery_that_died_left_is_removed_once_nobody_wants_it() {
         let mut removed = removed.iter();
         removed.any(|asked| asked.contains(name) || asked.contains(&name.replace('/', "%2F")))
     };
-    assert!(is_removed(&ours) && is_removed("tfleet/train:v7"), "{removed:?}");
+    assert!(
+        is_removed(&ours) && is_removed("tfleet/train:v7"),
+        "{removed:?}"
+    );
     assert!(!is_removed("tfleet/serve:v1"), "{removed:?}");
     assert!(host.reconciler.deeds.deliveries().is_empty());
 }

@@ -95,7 +95,10 @@ fn a_death_around_a_stop_loses_no_later_start() {
     world.deed("train").stopping = true;
     // Asked of the engine or not: it is brought to its end, and not left to a signal that may be on its way.
     let mut before_the_end = world.clone();
-    assert_eq!(before_the_end.settle(&state), ["stop", "note stopped", "start"]);
+    assert_eq!(
+        before_the_end.settle(&state),
+        ["stop", "note stopped", "start"]
+    );
     assert_eq!(before_the_end.starts, 2);
     world.found("train").life = Life::Exited;
     let mut still_unwanted = world.clone();
