@@ -168,14 +168,16 @@ async fn an_engine_that_never_answers_is_told_and_given_up() {
     let mut host = Host::new();
     let short = Duration::from_millis(300);
     host.reconciler.engine = host.stub.engine_within(short);
-    host.reconciler.slow = Duration::from_millis(50);
     host.have_image().await;
     host.have_container(&spec(), "exited").await;
     let deeds = &mut host.reconciler.deeds;
     let stopped = deeds.amend_container("train", |deed| deed.started = false);
     stopped.await.unwrap();
+    host.want(one_container(1, spec(), DesiredPhase::Stopped));
+    host.settle().await;
     host.stub.on("POST /containers/c1/start", Reply::Never);
-    host.want(one_container(1, spec(), DesiredPhase::Running));
+    host.reconciler.slow = Duration::from_millis(50);
+    host.want(one_container(2, spec(), DesiredPhase::Running));
     let mut status = host.status.clone();
     let told = async {
         let told = status.wait_for(|status| status.fault.is_some()).await;
