@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use super::Engine;
 
@@ -23,7 +23,8 @@ pub enum Reply {
 pub struct StubEngine {
     folder: tempfile::TempDir,
     shared: Arc<Shared>,
-    serving: AbortHandle,
+    /// Dropping it ends the server.
+    _serving: JoinSet<()>,
 }
 
 #[derive(Default)]
@@ -39,15 +40,17 @@ impl StubEngine {
         let listener = UnixListener::bind(folder.path().join("engine.sock")).unwrap();
         let shared = Arc::new(Shared::default());
         let server = Arc::clone(&shared);
-        let serving = tokio::spawn(async move {
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut answers = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&server)));
+                answers.spawn(answer(stream, Arc::clone(&server)));
             }
         });
         let stub = Self {
             folder,
             shared,
-            serving: serving.abort_handle(),
+            _serving: serving,
         };
         stub.on(
             "GET /version",
@@ -83,12 +86,6 @@ impl StubEngine {
         let asked = self.shared.asked.lock().unwrap();
         let fitting = asked.iter().filter(|asked| asked.starts_with(request));
         fitting.cloned().collect()
-    }
-}
-
-impl Drop for StubEngine {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 

@@ -183,7 +183,9 @@ async fn an_engine_that_never_answers_is_told_and_given_up() {
         let told = status.wait_for(|status| status.fault.is_some()).await;
         told.unwrap().clone()
     };
-    let (told, ()) = tokio::join!(told, async { drop(host.settle().await) });
+    let (told, ()) = tokio::join!(told, async {
+        let _ = host.settle().await;
+    });
     assert_eq!(told.fault.as_ref().unwrap().code, "engine-slow");
     assert_eq!(told.containers.len(), 1, "what was seen stays told");
 

@@ -4,6 +4,7 @@ use tfleet_proto::model::status::ImagePhase;
 use tfleet_proto::wire;
 use tfleet_proto::wire::artifacts_server::{Artifacts, ArtifactsServer};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Endpoint, Server};
 
@@ -33,24 +34,26 @@ impl Artifacts for Empty {
     }
 }
 
-async fn session_without_images() -> Channel {
+/// The session, and who answers it until it is dropped.
+async fn session_without_images() -> (Channel, JoinSet<Result<(), tonic::transport::Error>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let incoming = TcpListenerStream::new(listener);
-    tokio::spawn(
+    let mut serving = JoinSet::new();
+    serving.spawn(
         Server::builder()
             .add_service(ArtifactsServer::new(Empty))
             .serve_with_incoming(incoming),
     );
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    endpoint.connect_lazy()
+    (endpoint.connect_lazy(), serving)
 }
 
 #[tokio::test]
 async fn deliveries_that_fail_one_after_the_other_are_tried_less_and_less_often() {
     let mut host = Host::new();
-    host.channel
-        .send_replace(Some(session_without_images().await));
+    let (channel, _serving) = session_without_images().await;
+    host.channel.send_replace(Some(channel));
     host.want(state(1, &[image()]));
     let mut pauses = Vec::new();
     for _ in 0..2 {
@@ -70,8 +73,8 @@ async fn deliveries_that_fail_one_after_the_other_are_tried_less_and_less_often(
 #[tokio::test]
 async fn an_image_of_a_release_that_the_policy_refuses_is_neither_fetched_nor_tagged() {
     let mut host = Host::with_policy("releases = []");
-    host.channel
-        .send_replace(Some(session_without_images().await));
+    let (channel, _serving) = session_without_images().await;
+    host.channel.send_replace(Some(channel));
     host.want(state(1, &[image()]));
     host.settle().await;
     assert_eq!(host.reconciler.in_flight.artifact(), None);
@@ -119,8 +122,8 @@ fn show_images(stub: &StubEngine, names: &[&str]) {
 #[tokio::test]
 async fn what_a_delivery_that_died_left_is_removed_once_nobody_wants_it() {
     let mut host = Host::new();
-    host.channel
-        .send_replace(Some(session_without_images().await));
+    let (channel, _serving) = session_without_images().await;
+    host.channel.send_replace(Some(channel));
     host.want(state(1, &[image()]));
     host.settle().await;
     let (artifact, other) = (image().artifact, Digest::of(b"other"));
