@@ -134,8 +134,8 @@ impl Coordinator {
             stop_builds.clone(),
         )?;
         let connections = Connections::default();
-        let fleet = Fleet::open(store.clone(), connections.clone()).await?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let fleet = Fleet::open(store.clone(), connections.clone(), tasks.clone()).await?;
 
         let certificate = ServerCertificate::issue(&authority, &config.advertise)?;
         let (health, health_service) = tonic_health::server::health_reporter();

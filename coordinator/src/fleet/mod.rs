@@ -4,6 +4,7 @@
 //! woken by one counter and read what changed since they last looked, so a slow watcher costs nothing and gets the latest
 //! state of each host instead of every one in between.
 
+mod membership;
 mod operations;
 mod session;
 mod view;
@@ -20,6 +21,7 @@ use tfleet_proto::model::name::HostName;
 use tfleet_proto::model::status::HostStatus;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use operations::{ATTACH_WITHIN, AgentEnd, AttachError, OperationEnds, Operations, StartError};
 pub use session::{SessionEnd, SessionSeat};
@@ -43,6 +45,11 @@ struct Inner {
     version: watch::Sender<u64>,
     operations: Operations,
     connections: Connections,
+    /// Enrolments, renewals, removals and changes take turns, each with the store and then with memory: what one wrote
+    /// down can't reach memory after what a later one did. It is held across awaits, which is what it is for.
+    turns: tokio::sync::Mutex<()>,
+    /// Owns what goes on when a caller has left.
+    tasks: TaskTracker,
 }
 
 #[derive(Default)]
@@ -76,7 +83,11 @@ pub struct Changes {
 
 impl Fleet {
     /// The fleet as the store knows it, nobody connected.
-    pub async fn open(store: Store, connections: Connections) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Store,
+        connections: Connections,
+        tasks: TaskTracker,
+    ) -> Result<Self, StoreError> {
         let hosts = store.hosts().await?;
         let hosts = hosts
             .into_iter()
@@ -93,6 +104,8 @@ impl Fleet {
                 version: watch::Sender::new(1),
                 operations: Operations::default(),
                 connections,
+                turns: tokio::sync::Mutex::default(),
+                tasks,
             }),
         })
     }
@@ -151,63 +164,6 @@ impl Fleet {
                 .iter()
                 .any(|image| image.artifact == *artifact)
         })
-    }
-
-    /// Reads a host anew from the store, after it enrolled or its certificate was renewed.
-    pub async fn reload(&self, name: &HostName) -> Result<(), StoreError> {
-        let Some(record) = self.inner.store.host(name.clone()).await? else {
-            return Ok(());
-        };
-        self.change(|members| {
-            let mut fresh = Entry::of(record);
-            fresh.version = members.version;
-            members.removed.remove(name);
-            if let Some(old) = members.hosts.remove(name) {
-                let view = Arc::make_mut(&mut fresh.view);
-                view.connected = old.view.connected;
-                view.status.clone_from(&old.view.status);
-                fresh.status_unkept = old.status_unkept;
-                fresh.seat = old.seat;
-                // Whoever watches the desired state goes on watching.
-                old.desired
-                    .send_replace(Arc::new(fresh.view.desired.clone()));
-                fresh.desired = old.desired;
-            }
-            members.hosts.insert(name.clone(), fresh);
-        });
-        Ok(())
-    }
-
-    /// Forgets a host at once: streams, operations, memory. The store must have removed it before.
-    pub fn forget(&self, name: &HostName) {
-        self.change(|members| {
-            if let Some(seat) = members.hosts.remove(name).and_then(|entry| entry.seat) {
-                seat.end();
-            }
-            members.removed.insert(name.clone(), members.version);
-        });
-        self.inner
-            .connections
-            .end(|peer| matches!(peer, Peer::Host { name: gone, .. } if gone == name));
-        self.inner.operations.end_of_host(name);
-    }
-
-    /// Ends an operator's streams. The store must have revoked it before.
-    pub fn end_operator(&self, name: &str) {
-        self.inner
-            .connections
-            .end(|peer| matches!(peer, Peer::Operator { name: gone, .. } if gone == name));
-    }
-
-    /// Takes over a desired state that the store has.
-    pub fn set_desired(&self, name: &HostName, desired: DesiredState) {
-        self.update(name, |entry| {
-            // Two changes may arrive here in the other order than the store made them.
-            if desired.generation > entry.view.desired.generation {
-                entry.desired.send_replace(Arc::new(desired.clone()));
-                Arc::make_mut(&mut entry.view).desired = desired;
-            }
-        });
     }
 
     pub async fn set_inventory(

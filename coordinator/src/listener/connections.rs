@@ -14,7 +14,7 @@ pub struct Connections {
 
 impl Connections {
     /// The token that ends every connection of this peer.
-    pub(super) fn register(&self, peer: &Peer) -> CancellationToken {
+    pub(crate) fn register(&self, peer: &Peer) -> CancellationToken {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.entry(peer.clone()).or_default().child_token()
     }

@@ -85,8 +85,8 @@ impl EnrollmentService {
         }
         let now = Timestamp::now();
         let redeemed = self
-            .store
-            .redeem(token.secret.digest(), host.clone(), key, now);
+            .fleet
+            .enrol(token.secret.digest(), host.clone(), key, now);
         match redeemed.await? {
             Redemption::Enrolled => {}
             Redemption::Unknown => return Err(because("it is unknown")),
@@ -149,11 +149,15 @@ impl EnrollmentService {
         let issued =
             self.authority
                 .issue(Role::Host, host.as_str(), signing_request, self.host_life)?;
-        self.store
-            .host_certified(host.clone(), issued.ends_at)
+        let is_member = self
+            .fleet
+            .certified(host.clone(), issued.key, issued.ends_at)
             .await?;
-        self.fleet.reload(host).await?;
-        Ok(issued)
+        if is_member {
+            Ok(issued)
+        } else {
+            Err(Refused::Removed(host.clone()))
+        }
     }
 }
 

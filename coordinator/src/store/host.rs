@@ -53,19 +53,19 @@ impl Store {
         .await
     }
 
+    /// Until when the host's certificate for `key` counts. False: there is no such host with that key.
     pub async fn host_certified(
         &self,
         name: HostName,
+        key: Digest,
         ends_at: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.run("write down a certificate", move |transaction| {
-            let values = params![name.as_str(), ends_at.to_string()];
-            transaction
-                .execute(
-                    "UPDATE host SET certificate_ends_at = ?2 WHERE name = ?1",
-                    values,
-                )
-                .map(drop)
+            let changed = transaction.execute(
+                "UPDATE host SET certificate_ends_at = ?3 WHERE name = ?1 AND key = ?2",
+                params![name.as_str(), key.to_string(), ends_at.to_string()],
+            )?;
+            Ok(changed > 0)
         })
         .await
     }

@@ -79,12 +79,11 @@ impl OperatorService {
                 "these are your own credentials; let another operator revoke them".to_owned(),
             ));
         }
-        if !self.store.revoke_operator(name.clone()).await? {
+        if !self.fleet.revoke_operator(name.clone()).await? {
             let operators = self.store.operators().await?;
             let known = operators.iter().map(|operator| operator.name.as_str());
             return Err(Declined::unknown("operator", &name, known));
         }
-        self.fleet.end_operator(&name);
         info!(name, by, "an operator was revoked");
         Ok(wire::RevokeOperatorResponse {})
     }

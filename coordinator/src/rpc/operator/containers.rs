@@ -104,7 +104,7 @@ impl OperatorService {
         change: impl Fn(&HostName, &mut DesiredState) -> Result<(), Failure> + Send + 'static,
     ) -> Result<wire::ChangeResponse, Declined> {
         let names = hosts.iter().map(|host| host.name.clone()).collect();
-        let mut changed = self.store.change_desired(names, change).await?;
+        let mut changed = self.fleet.change_desired(names, change).await?;
         let mut answer = wire::ChangeResponse::default();
         for host in hosts {
             let variant = match placements.get(&host.name) {
@@ -119,7 +119,6 @@ impl OperatorService {
             match changed.remove(&host.name) {
                 Some(Ok(desired)) => {
                     told.generation = desired.generation;
-                    self.fleet.set_desired(&host.name, desired);
                     told.pending = self
                         .fleet
                         .host(&host.name)

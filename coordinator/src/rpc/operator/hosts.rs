@@ -65,12 +65,11 @@ impl OperatorService {
             .host
             .parse()
             .map_err(|error| Declined::field("host", format!("{error}")))?;
-        if !self.store.remove_host(host.clone()).await? {
+        if !self.fleet.remove(host.clone()).await? {
             let hosts = self.fleet.hosts();
             let known = hosts.iter().map(|host| host.name.as_str());
             return Err(Declined::unknown("host", host.as_str(), known));
         }
-        self.fleet.forget(&host);
         info!(%host, by, "a host was removed");
         Ok(wire::RemoveHostResponse {})
     }
