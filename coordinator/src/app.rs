@@ -24,7 +24,7 @@ use crate::ca::{Authority, AuthorityError, FileError, SERVER_LIFE};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::listener::{
-    Connections, Listener, ServerCertificate, TlsError, enrolment_tls, fleet_tls,
+    Allowance, Connections, Listener, ServerCertificate, TlsError, enrolment_tls, fleet_tls,
 };
 use crate::rpc::{
     Endpoints, EnrollmentService, OperatorService, RunningBuilds, Services, SessionService,
@@ -39,8 +39,6 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// How often the server's certificate is looked at. Shorter than its life by far, and by the wall clock, since a machine
 /// may sleep.
 const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(60 * 60);
-/// One short question and its answer, also over a bad line.
-const ENROLMENT_TAKES_AT_MOST: Duration = Duration::from_secs(120);
 const SERVICES: [&str; 4] = [
     "",
     "tfleet.v1.Session",
@@ -173,7 +171,7 @@ impl Coordinator {
             routes: enrolment_routes(enrollment),
             admission: Arc::new(fleet.clone()),
             connections: connections.clone(),
-            longest: Some(ENROLMENT_TAKES_AT_MOST),
+            allowance: Allowance::STRANGER,
         };
         let listener = Listener {
             name: "fleet",
@@ -182,7 +180,7 @@ impl Coordinator {
             routes: services.routes(health_service)?,
             admission: Arc::new(fleet.clone()),
             connections,
-            longest: None,
+            allowance: Allowance::MEMBER,
         };
         Ok(Self {
             lock,

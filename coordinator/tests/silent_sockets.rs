@@ -3,14 +3,17 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tfleet_proto::channel::{self, ClientIdentity, Trust};
-use tfleet_proto::wire::GetFleetRequest;
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::wire::enrollment_client::EnrollmentClient;
 use tfleet_proto::wire::operator_client::OperatorClient;
+use tfleet_proto::wire::{EnrolRequest, GetFleetRequest};
 
 const DESCRIPTORS: usize = 96;
 
@@ -70,19 +73,77 @@ async fn ask(folder: &Path, fleet: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_operator_is_served_while_more_silent_sockets_are_open_than_there_are_descriptors() {
-    let folder = tempfile::tempdir().unwrap();
-    let (enrolment, fleet) = (free_port().unwrap(), free_port().unwrap());
-    let _coordinator = start(folder.path(), enrolment, fleet).unwrap();
+/// Waits until the coordinator serves.
+async fn served(folder: &Path, fleet: SocketAddr) {
     let began = Instant::now();
-    while let Err(error) = ask(folder.path(), fleet).await {
+    while let Err(error) = ask(folder, fleet).await {
         assert!(
             began.elapsed() < Duration::from_secs(30),
             "it never served: {error:#}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Less than a silent peer's own time-out: nobody waited for those to end.
+fn is_prompt(began: Instant) -> bool {
+    began.elapsed() < Duration::from_secs(8)
+}
+
+/// A connection through the TLS handshake that says nothing after it.
+async fn shaken_hands_with(
+    enrolment: SocketAddr,
+    folder: &Path,
+) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(credentials(folder)?.ca_certificate)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = channel::SERVER_NAME.try_into()?;
+    let stream = tokio::net::TcpStream::connect(enrolment).await?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    Ok(connector.connect(name, stream).await?)
+}
+
+#[tokio::test]
+async fn everybody_is_served_while_more_strangers_are_through_the_handshake_than_there_are_descriptors()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let (enrolment, fleet) = (free_port().unwrap(), free_port().unwrap());
+    let _coordinator = start(folder.path(), enrolment, fleet).unwrap();
+    served(folder.path(), fleet).await;
+
+    let began = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..DESCRIPTORS + 8 {
+        let stranger = tokio::time::timeout(
+            Duration::from_secs(8),
+            shaken_hands_with(enrolment, folder.path()),
+        );
+        silent.push(stranger.await.expect("no handshake any more").unwrap());
+    }
+    ask(folder.path(), fleet).await.unwrap();
+    let ca = Digest::of(&credentials(folder.path()).unwrap().ca_certificate);
+    let host = channel::connect(&enrolment.to_string().parse().unwrap(), Trust::PinnedCa(ca))
+        .await
+        .unwrap();
+    let mut host = EnrollmentClient::new(host);
+    let refused = host.enrol(EnrolRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(is_prompt(began));
+    drop(silent);
+}
+
+#[tokio::test]
+async fn an_operator_is_served_while_more_silent_sockets_are_open_than_there_are_descriptors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (enrolment, fleet) = (free_port().unwrap(), free_port().unwrap());
+    let _coordinator = start(folder.path(), enrolment, fleet).unwrap();
+    served(folder.path(), fleet).await;
 
     let silent: Vec<TcpStream> = [enrolment, fleet]
         .into_iter()
@@ -93,7 +154,6 @@ async fn an_operator_is_served_while_more_silent_sockets_are_open_than_there_are
         let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
         panic!("not served among silent sockets: {error:#}\n{log}");
     });
-    // Less than a silent peer's own time-out: nobody waited for those to end.
-    assert!(began.elapsed() < Duration::from_secs(8));
+    assert!(is_prompt(began));
     drop(silent);
 }

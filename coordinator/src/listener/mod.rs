@@ -4,10 +4,11 @@
 //! that says nothing is given up after [`HANDSHAKE_WITHIN`], or earlier if others need the room, and a lack of descriptors
 //! is waited out and logged.
 
+mod allowance;
 mod connections;
-mod handshakes;
 mod peer;
 mod server_certificate;
+mod strangers;
 mod tls;
 
 use std::io;
@@ -20,14 +21,16 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tower::Service as _;
 use tracing::{debug, warn};
 
-use handshakes::{Handshake, Handshakes};
+use strangers::{Stranger, Strangers};
 
+pub use allowance::Allowance;
 pub use connections::Connections;
 pub use peer::{Admission, Caller, Peer, require_host, require_member, require_operator};
 pub use server_certificate::ServerCertificate;
@@ -40,10 +43,6 @@ const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(200);
 /// How long the streams of a revoked certificate have to end by themselves.
 const LAST_WORD: Duration = Duration::from_millis(250);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
-const FRAME_BYTES: u32 = 1 << 20;
-
 /// One such warning tells as much as a thousand.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
@@ -55,79 +54,107 @@ pub struct Listener {
     pub routes: Routes,
     pub admission: Arc<dyn Admission>,
     pub connections: Connections,
-    /// Ends a connection after this time. For peers that nobody knows, so that they cannot stay.
-    pub longest: Option<Duration>,
+    pub allowance: Allowance,
+}
+
+/// A listener that serves, and who is at it.
+struct Door {
+    listener: Listener,
+    handshakes: Strangers,
+    anonymous: Strangers,
+}
+
+/// A peer that is through the handshake.
+struct Arrival {
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+    address: SocketAddr,
 }
 
 impl Listener {
     /// Serves until `stop`; then what is being served may finish, until `cut`.
     pub async fn serve(self, stop: CancellationToken, cut: CancellationToken) {
         let tracker = TaskTracker::new();
-        let handshakes = Handshakes::new();
-        let door = Arc::new(self);
+        let door = Arc::new(Door {
+            listener: self,
+            handshakes: Strangers::shaking_hands(),
+            anonymous: Strangers::without_certificate(),
+        });
+        let name = door.listener.name;
         let mut warned: Option<Instant> = None;
         loop {
             // Cancel-safe: an accept that is dropped has taken no connection.
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = door.socket.accept() => accepted,
+                accepted = door.listener.socket.accept() => accepted,
             };
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    let dropped = handshakes.make_room();
+                    let dropped = door.handshakes.make_room() + door.anonymous.make_room();
                     if warned.is_none_or(|at| at.elapsed() > BETWEEN_WARNINGS) {
                         warned = Some(Instant::now());
-                        warn!(listener = door.name, %error, dropped, "cannot accept connections; dropped silent ones and trying again");
+                        warn!(listener = name, %error, dropped, "cannot accept connections; dropped silent ones and trying again");
                     }
                     tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
                     continue;
                 }
             };
-            let handshake = handshakes.begin();
+            let handshake = door.handshakes.enter();
             let (door, stop, cut) = (door.clone(), stop.clone(), cut.clone());
             tracker.spawn(async move {
                 // Whichever ends first, dropping the others closes the connection and nothing more.
                 tokio::select! {
                     () = door.receive(stream, address, handshake, stop) => {}
                     () = cut.cancelled() => {}
-                    () = outstayed(door.longest) => {}
+                    () = outstayed(door.listener.allowance.longest) => {}
                 }
             });
         }
         tracker.close();
         tracker.wait().await;
     }
+}
 
+impl Door {
     async fn receive(
         &self,
         stream: TcpStream,
         address: SocketAddr,
-        handshake: Handshake,
+        handshake: Stranger,
         stop: CancellationToken,
     ) {
         // A handshake that is dropped is a connection that is closed.
-        let shaken = tokio::select! {
-            shaken = self.shake_hands(stream) => shaken,
-            () = handshake.given_up() => Err(io::Error::new(
+        let arrived = tokio::select! {
+            arrived = self.shake_hands(stream, address) => arrived,
+            () = handshake.sent_away() => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the peer said nothing, and others needed the room",
             )),
             () = stop.cancelled() => return,
         };
-        drop(handshake);
-        match shaken {
-            Ok((stream, peer)) => self.serve_connection(stream, peer, address, stop).await,
-            Err(error) => debug!(listener = self.name, %address, %error, "a handshake failed"),
+        let name = self.listener.name;
+        match arrived {
+            Ok(arrival) if arrival.peer == Peer::Anonymous => {
+                // Anybody gets this far, and may go on saying nothing: it still makes room for others.
+                let stranger = self.anonymous.enter();
+                drop(handshake);
+                tokio::select! {
+                    () = self.serve_connection(arrival, stop) => {}
+                    () = stranger.sent_away() => debug!(listener = name, %address, "others needed the room"),
+                }
+            }
+            Ok(arrival) => {
+                drop(handshake);
+                self.serve_connection(arrival, stop).await;
+            }
+            Err(error) => debug!(listener = name, %address, %error, "a handshake failed"),
         }
     }
 
-    async fn shake_hands(
-        &self,
-        stream: TcpStream,
-    ) -> io::Result<(tokio_rustls::server::TlsStream<TcpStream>, Peer)> {
+    async fn shake_hands(&self, stream: TcpStream, address: SocketAddr) -> io::Result<Arrival> {
         stream.set_nodelay(true)?;
-        let acceptor = TlsAcceptor::from(self.tls.clone());
+        let acceptor = TlsAcceptor::from(self.listener.tls.clone());
         let stream = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream))
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the peer said nothing"))??;
@@ -138,26 +165,29 @@ impl Listener {
             .and_then(<[_]>::first);
         let peer = Peer::of(certificate)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok((stream, peer))
+        Ok(Arrival {
+            stream,
+            peer,
+            address,
+        })
     }
 
-    async fn serve_connection(
-        &self,
-        stream: tokio_rustls::server::TlsStream<TcpStream>,
-        peer: Peer,
-        address: SocketAddr,
-        stop: CancellationToken,
-    ) {
+    async fn serve_connection(&self, arrival: Arrival, stop: CancellationToken) {
+        let Arrival {
+            stream,
+            peer,
+            address,
+        } = arrival;
         // First registered, then asked for: a revocation in between ends it.
-        let ended = self.connections.register(&peer);
-        let peer = if self.admission.admits(&peer).await {
+        let revocation = self.listener.connections.register(&peer);
+        let peer = if self.listener.admission.admits(&peer).await {
             peer
         } else {
             // TLS is done, so that a removed host can be told why: every call is refused by the role checks.
             Peer::Revoked(peer.to_string())
         };
         let caller = Caller { peer, address };
-        let routes = self.routes.clone();
+        let routes = self.listener.routes.clone();
         let service = hyper::service::service_fn({
             let caller = caller.clone();
             move |mut request: http::Request<hyper::body::Incoming>| {
@@ -166,37 +196,38 @@ impl Listener {
                 async move { routes.call(request).await }
             }
         });
+        let allowance = self.listener.allowance;
         let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         server
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_frame_size(FRAME_BYTES)
-            .max_send_buf_size(1 << 20)
-            .max_concurrent_streams(256);
+            .initial_stream_window_size(allowance.stream_window_bytes)
+            .initial_connection_window_size(allowance.connection_window_bytes)
+            .max_frame_size(allowance.frame_bytes)
+            .max_send_buf_size(allowance.send_buffer_bytes)
+            .max_concurrent_streams(allowance.streams);
         let connection = server.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        let last_word = tokio::time::sleep(LAST_WORD);
-        tokio::pin!(last_word);
+        let cut_off = tokio::time::sleep(LAST_WORD);
+        tokio::pin!(cut_off);
         let (mut stopping, mut revoked) = (false, false);
         loop {
-            // Cancel-safe: the connection is pinned outside; the tokens only wait.
+            // Cancel-safe: what is not only a token is pinned outside.
             tokio::select! {
                 done = &mut connection => {
                     if let Err(error) = done {
-                        debug!(listener = self.name, address = %caller.address, %error, "a connection ended");
+                        debug!(listener = self.listener.name, address = %caller.address, %error, "a connection ended");
                     }
                     return;
                 }
                 // Revoked: whoever holds a stream has a moment to say so, then all end.
-                () = ended.cancelled(), if !revoked => {
+                () = revocation.cancelled(), if !revoked => {
                     revoked = true;
                     connection.as_mut().graceful_shutdown();
-                    last_word.as_mut().reset(Instant::now() + LAST_WORD);
+                    cut_off.as_mut().reset(Instant::now() + LAST_WORD);
                 }
-                () = &mut last_word, if revoked => return,
+                () = &mut cut_off, if revoked => return,
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();

@@ -19,6 +19,8 @@ use crate::listener::{require_host, require_member, require_operator};
 
 /// A host with hundreds of images and containers says some hundred KiB about itself.
 const LARGEST_MESSAGE_BYTES: usize = 16 << 20;
+/// A token, a certificate and a signing request are a few KiB. Whoever sends them is not known yet.
+const LARGEST_ENROLMENT_BYTES: usize = 64 << 10;
 
 /// What the fleet listener serves.
 pub struct Services {
@@ -30,7 +32,9 @@ pub struct Services {
 
 /// The enrolment listener serves this alone.
 pub fn enrolment_routes(enrollment: EnrollmentService) -> Routes {
-    Routes::new(EnrollmentServer::new(enrollment)).prepare()
+    let enrollment =
+        EnrollmentServer::new(enrollment).max_decoding_message_size(LARGEST_ENROLMENT_BYTES);
+    Routes::new(enrollment).prepare()
 }
 
 impl Services {

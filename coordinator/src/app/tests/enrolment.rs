@@ -113,6 +113,20 @@ async fn a_certificate_that_ended_is_no_use_but_is_renewed_on_proof_of_its_key()
 }
 
 #[tokio::test]
+async fn a_request_larger_than_an_enrolment_is_refused_unread() {
+    let served = Served::start().await;
+    let token = served.token("t4").await;
+    let channel = channel::connect(&served.enrolment(), Trust::PinnedCa(token.ca)).await;
+    let mut client = wire::enrollment_client::EnrollmentClient::new(channel.unwrap());
+    let request = wire::EnrolRequest {
+        token: "x".repeat(1 << 20),
+        ..Default::default()
+    };
+    let refused = client.enrol(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+}
+
+#[tokio::test]
 async fn another_fleets_certificate_opens_nothing_and_is_not_renewed() {
     let (ours, theirs) = (Served::start().await, Served::start().await);
     let mut foreign = Host::enrolled(&theirs, "t4").await;
