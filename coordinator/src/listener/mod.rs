@@ -2,7 +2,7 @@
 //!
 //! tonic's loop was not used: with the file descriptors used up by silent sockets it spins and says nothing. Here a peer
 //! that says nothing is given up after [`HANDSHAKE_WITHIN`], or earlier if others need the room, and a lack of descriptors
-//! is waited out and logged.
+//! is waited out and logged. A connection ends with the certificate that it was opened with.
 
 mod allowance;
 mod connections;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tower::Service as _;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use strangers::{Stranger, Strangers};
 
@@ -42,6 +43,10 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(200);
 /// How long the streams of a revoked certificate have to end by themselves.
 const LAST_WORD: Duration = Duration::from_millis(250);
+/// How long the streams of a certificate that ended have. Nothing new begins in that time.
+const AFTER_THE_END: Duration = Duration::from_secs(3);
+/// The clock is looked at this often: it may be set, and the machine may sleep.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// One such warning tells as much as a thousand.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
@@ -68,6 +73,8 @@ struct Door {
 struct Arrival {
     stream: TlsStream<TcpStream>,
     peer: Peer,
+    /// When its certificate does.
+    ends_at: Option<Timestamp>,
     address: SocketAddr,
 }
 
@@ -163,11 +170,12 @@ impl Door {
             .1
             .peer_certificates()
             .and_then(<[_]>::first);
-        let peer = Peer::of(certificate)
+        let (peer, ends_at) = Peer::of(certificate)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(Arrival {
             stream,
             peer,
+            ends_at,
             address,
         })
     }
@@ -176,6 +184,7 @@ impl Door {
         let Arrival {
             stream,
             peer,
+            ends_at,
             address,
         } = arrival;
         // First registered, then asked for: a revocation in between ends it.
@@ -209,9 +218,11 @@ impl Door {
             .max_concurrent_streams(allowance.streams);
         let connection = server.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
+        let end = end_of(ends_at);
+        tokio::pin!(end);
         let cut_off = tokio::time::sleep(LAST_WORD);
         tokio::pin!(cut_off);
-        let (mut stopping, mut revoked) = (false, false);
+        let (mut stopping, mut ended, mut revoked) = (false, false, false);
         loop {
             // Cancel-safe: what is not only a token is pinned outside.
             tokio::select! {
@@ -227,13 +238,32 @@ impl Door {
                     connection.as_mut().graceful_shutdown();
                     cut_off.as_mut().reset(Instant::now() + LAST_WORD);
                 }
-                () = &mut cut_off, if revoked => return,
+                // The handshake asked whether the certificate counts; it does not ask again.
+                () = &mut end, if !ended && !revoked => {
+                    ended = true;
+                    info!(listener = self.listener.name, peer = %caller.peer, "a certificate ended, and its connection with it");
+                    connection.as_mut().graceful_shutdown();
+                    cut_off.as_mut().reset(Instant::now() + AFTER_THE_END);
+                }
+                () = &mut cut_off, if revoked || ended => return,
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
             }
         }
+    }
+}
+
+/// Returns when a certificate that ends has ended.
+async fn end_of(ends_at: Option<Timestamp>) {
+    let Some(ends_at) = ends_at else {
+        return std::future::pending().await;
+    };
+    while let Ok(left) = Duration::try_from(ends_at.duration_since(Timestamp::now()))
+        && !left.is_zero()
+    {
+        tokio::time::sleep(left.min(LOOK_AT_CLOCK)).await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::name::HostName;
@@ -41,12 +42,15 @@ pub trait Admission: Send + Sync {
 }
 
 impl Peer {
-    pub(super) fn of(certificate: Option<&CertificateDer<'_>>) -> Result<Self, AuthorityError> {
+    /// Who it is, and until when the certificate says so.
+    pub(super) fn of(
+        certificate: Option<&CertificateDer<'_>>,
+    ) -> Result<(Self, Option<Timestamp>), AuthorityError> {
         let Some(certificate) = certificate else {
-            return Ok(Self::Anonymous);
+            return Ok((Self::Anonymous, None));
         };
         let certified = Certified::read(certificate)?;
-        Ok(match certified.role {
+        let peer = match certified.role {
             Role::Host => Self::Host {
                 name: certified
                     .name
@@ -58,7 +62,8 @@ impl Peer {
                 name: certified.name,
                 key: certified.key,
             },
-        })
+        };
+        Ok((peer, Some(certified.ends_at)))
     }
 }
 

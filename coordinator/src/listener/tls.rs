@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
 use super::server_certificate::ServerCertificate;
@@ -53,7 +53,11 @@ fn builder() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier
         .map_err(TlsError::Rustls)
 }
 
+/// A resumed session would take a client's certificate from an earlier handshake, without asking whether it still counts.
+/// So there are none, and no memory is kept for peers that left.
 fn with_http2(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.alpn_protocols = vec![b"h2".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Arc::new(config)
 }

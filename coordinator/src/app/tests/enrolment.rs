@@ -11,6 +11,8 @@ use super::host::{Host, enrol, request};
 use super::served::Served;
 use crate::ca::{Authority, Certified, Role};
 
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
 fn key() -> KeyPair {
     KeyPair::generate().unwrap()
 }
@@ -110,6 +112,25 @@ async fn a_certificate_that_ended_is_no_use_but_is_renewed_on_proof_of_its_key()
     host.key = key();
     let refused = host.renew(&served).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_certificate_that_opened_it() {
+    let served = Served::start().await;
+    let mut host = Host::enrolled(&served, "t4").await;
+    let authority = Authority::open(&served.config.data_dir.join("ca"), "test").unwrap();
+    let short = authority
+        .issue(Role::Host, "t4", &request(&host.key), Duration::seconds(3))
+        .unwrap();
+    host.certificate = short.der.to_vec();
+    let mut session = host.open(&served).await.unwrap();
+    let ended = tokio::time::timeout(SOON, async {
+        while session.hear().await.is_ok_and(|heard| heard.is_some()) {}
+    });
+    ended.await.expect("the session goes on");
+    assert!(Timestamp::now() >= short.ends_at);
+    host.certificate = host.renew(&served).await.unwrap();
+    host.open(&served).await.unwrap();
 }
 
 #[tokio::test]
