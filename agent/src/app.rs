@@ -71,8 +71,8 @@ fn begin(
 ) -> Result<JoinSet<&'static str>, AppError> {
     let engine =
         Engine::connect(&config.engine)?.with_containerd_root(config.containerd_root.as_deref());
-    let accepted = Accepted::open(&config.ledger_folder())?;
-    let deeds = Deeds::open(&config.ledger_folder())?;
+    let accepted = Accepted::open(&config.ledger_folder(), credentials.membership)?;
+    let deeds = Deeds::open(&config.ledger_folder(), credentials.membership)?;
     let fleet = credentials.fleet().to_string();
 
     let (credentials_sender, credentials) = watch::channel(Arc::new(credentials));

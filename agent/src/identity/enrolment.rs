@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use super::token_file::TokenFile;
 use super::{Credentials, IdentityError, IdentityFolder, blocking};
+use crate::ledger::Membership;
 
 /// A coordinator that says nothing for so long will not answer this request.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -23,7 +24,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 const LOOK_FOR_TOKEN: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Trades `token` for a certificate and keeps it. Doing it again with the same token gives a certificate again.
+/// Trades `token` for a certificate and keeps it. Doing it again with the same token gives a certificate again, and is the
+/// same membership. Another token begins a new one: whatever the agent made before is no longer its own.
 pub async fn enrol(
     folder: &IdentityFolder,
     coordinator: &Address,
@@ -50,8 +52,8 @@ pub async fn enrol(
             expected: token.host.clone(),
         });
     }
-    let folder = folder.clone();
-    blocking(move || folder.keep(ca_certificate, certificate)).await
+    let (folder, membership) = (folder.clone(), Membership::begun_with(token));
+    blocking(move || folder.keep_enrolment(membership, ca_certificate, certificate)).await
 }
 
 /// A new certificate for the host's key, also after the old one ended.

@@ -7,6 +7,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::{Credentials, IdentityError, certificate};
 use crate::durable::{self, Access};
+use crate::ledger::Membership;
 
 /// The folder `identity` of the agent's data. Cheap to clone; everything in here blocks.
 #[derive(Debug, Clone)]
@@ -41,6 +42,21 @@ impl IdentityFolder {
         }
     }
 
+    /// Keeps what an enrolment gave. The membership is noted before the certificate: from then on the ledger of an earlier
+    /// one is disowned, also if we die here and nobody enrols this host again.
+    pub(super) fn keep_enrolment(
+        &self,
+        membership: Membership,
+        ca: Vec<u8>,
+        certificate: Vec<u8>,
+    ) -> Result<Credentials, IdentityError> {
+        self.fit(ca.clone(), certificate.clone())?;
+        #[expect(clippy::expect_used, reason = "a digest is a JSON string")]
+        let note = serde_json::to_vec(&membership).expect("a digest is valid JSON");
+        durable::write(&self.membership_file(), &note, Access::Everybody)?;
+        self.keep(ca, certificate)
+    }
+
     /// Keeps what the coordinator gave, once it is known to be for this host. The CA first: the certificate is what
     /// completes an enrolment.
     pub(super) fn keep(
@@ -72,6 +88,7 @@ impl IdentityFolder {
         let reading = certificate::read(&certificate, &ca, &key.subject_public_key_info())?;
         Ok(Credentials {
             host: reading.host,
+            membership: self.membership()?,
             ca: CertificateDer::from(ca),
             certificate: CertificateDer::from(certificate),
             key: key.serialize_der().into(),
@@ -94,6 +111,18 @@ impl IdentityFolder {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(unusable)?;
         durable::write(&path, key.serialize_pem().as_bytes(), Access::Owner)?;
         Ok(key)
+    }
+
+    fn membership(&self) -> Result<Option<Membership>, IdentityError> {
+        let path = self.membership_file();
+        durable::read(&path)?
+            .map(|note| serde_json::from_slice(&note))
+            .transpose()
+            .map_err(|source| IdentityError::Membership { path, source })
+    }
+
+    fn membership_file(&self) -> PathBuf {
+        self.folder.join("membership.json")
     }
 
     fn ca_file(&self) -> PathBuf {

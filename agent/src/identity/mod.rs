@@ -18,6 +18,7 @@ use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::name::HostName;
 
 use crate::durable::FileError;
+use crate::ledger::Membership;
 
 pub use certificate::CertificateError;
 pub use enrolment::{enrol, obtain};
@@ -27,6 +28,8 @@ pub use renewal::keep_fresh;
 /// Who this host is, and how it proves it.
 pub struct Credentials {
     pub host: HostName,
+    /// Which ledger is this host's. `None`: it enrolled before memberships were noted.
+    pub membership: Option<Membership>,
     ca: CertificateDer<'static>,
     certificate: CertificateDer<'static>,
     key: PrivatePkcs8KeyDer<'static>,
@@ -46,6 +49,11 @@ pub enum IdentityError {
     },
     #[error("cannot make a signing request")]
     SigningRequest(#[source] rcgen::Error),
+    #[error("the note {} of this host's membership is damaged; enrol again with a new token", path.display())]
+    Membership {
+        path: std::path::PathBuf,
+        source: serde_json::Error,
+    },
     #[error("cannot use the certificate that the coordinator gave")]
     Certificate(#[from] CertificateError),
     #[error("cannot reach the coordinator; {}", .0.remedy())]

@@ -7,6 +7,7 @@ use rcgen::{
     IsCa, KeyPair,
 };
 use rustls_pki_types::CertificateSigningRequestDer;
+use tfleet_proto::model::token::{Token, TokenSecret};
 
 use super::*;
 
@@ -49,6 +50,36 @@ fn an_enrolment_that_finished_is_there_after_a_restart() {
     let credentials = open(disk.path()).credentials().unwrap().unwrap();
     assert_eq!(credentials.host.as_str(), "node-1");
     assert_eq!(credentials.fleet(), Digest::of(&authority.ca()));
+}
+
+#[test]
+fn a_renewal_goes_on_with_the_membership_and_another_token_begins_one() {
+    let disk = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let folder = open(disk.path());
+    let membership = |number| {
+        Membership::begun_with(&Token {
+            host: "node-1".parse().unwrap(),
+            secret: TokenSecret::from_bytes([number; 32]),
+            ca: Digest::of(b"ca"),
+        })
+    };
+    let certificate = || authority.certify(folder.signing_request().unwrap(), "node-1");
+    let kept = || open(disk.path()).credentials().unwrap().unwrap().membership;
+    // As an agent from before memberships left it.
+    folder.keep(authority.ca(), certificate()).unwrap();
+    assert_eq!(kept(), None);
+    for number in [1, 2] {
+        let begun = folder.keep_enrolment(membership(number), authority.ca(), certificate());
+        assert_eq!(begun.unwrap().membership, Some(membership(number)));
+        folder.keep(authority.ca(), certificate()).unwrap();
+        assert_eq!(kept(), Some(membership(number)));
+    }
+    // An answer that cannot be used begins nothing.
+    let foreign = Authority::new().certify(folder.signing_request().unwrap(), "node-1");
+    let refused = folder.keep_enrolment(membership(3), authority.ca(), foreign);
+    assert!(refused.is_err());
+    assert_eq!(kept(), Some(membership(2)));
 }
 
 #[test]

@@ -4,18 +4,30 @@ use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tfleet_proto::model::desired::DesiredState;
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 
-use super::LedgerError;
+use super::{LedgerError, Membership};
 use crate::durable;
 
 /// The highest desired state that was accepted, on disk before anybody acts on it.
 #[derive(Debug)]
 pub struct Accepted {
     path: PathBuf,
+    /// `None`: it began before memberships were noted.
+    membership: Option<Membership>,
     state: Option<Arc<DesiredState>>,
+}
+
+/// The file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    membership: Option<Membership>,
+    #[serde(flatten)]
+    state: DesiredState,
 }
 
 /// How an acceptable state relates to the accepted one.
@@ -49,11 +61,18 @@ pub enum Unacceptable {
 }
 
 impl Accepted {
-    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+    /// What was accepted in this membership. The numbers of another one mean nothing in it.
+    pub fn open(folder: &Path, membership: Option<Membership>) -> Result<Self, LedgerError> {
         durable::make_folder(folder)?;
         let path = folder.join("accepted.json");
-        let state = super::load(&path)?.map(Arc::new);
-        Ok(Self { path, state })
+        let state = super::load::<Kept>(&path)?
+            .filter(|kept| kept.membership == membership)
+            .map(|kept| Arc::new(kept.state));
+        Ok(Self {
+            path,
+            membership,
+            state,
+        })
     }
 
     pub fn state(&self) -> Option<Arc<DesiredState>> {
@@ -89,7 +108,11 @@ impl Accepted {
 
     /// Keeps a state that was judged [`Acceptance::Newer`]. Returns once it is on disk.
     pub async fn keep(&mut self, state: Arc<DesiredState>) -> Result<(), LedgerError> {
-        super::save(self.path.clone(), (*state).clone()).await?;
+        let kept = Kept {
+            membership: self.membership,
+            state: (*state).clone(),
+        };
+        super::save(self.path.clone(), kept).await?;
         self.state = Some(state);
         Ok(())
     }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use tfleet_proto::model::desired::BindMount;
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::inventory::GpuMode;
+use tracing::warn;
 
-use super::LedgerError;
+use super::{LedgerError, Membership};
 use crate::durable;
 
 /// The agent's own deeds. Everything in the engine that does not stand here is somebody else's.
@@ -80,6 +81,9 @@ pub struct Starting {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Book {
+    /// `None`: it began before memberships were noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    membership: Option<Membership>,
     images: BTreeMap<Digest, ImageDeed>,
     /// The tags that a delivery gives its image at its end, by artifact: deliveries that did not come to theirs.
     #[serde(default)]
@@ -88,10 +92,25 @@ struct Book {
 }
 
 impl Deeds {
-    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+    /// The deeds of this membership. Those of an earlier one are disowned: what they made goes on, and this agent touches
+    /// it no more than anything else that it did not make.
+    pub fn open(folder: &Path, membership: Option<Membership>) -> Result<Self, LedgerError> {
         durable::make_folder(folder)?;
         let path = folder.join("deeds.json");
-        let book = super::load(&path)?.unwrap_or_default();
+        let mut book: Book = super::load(&path)?.unwrap_or_default();
+        if book.membership != membership {
+            if !book.containers.is_empty() {
+                warn!(
+                    containers = ?book.containers.keys(),
+                    "this host was enrolled anew: its earlier containers go on, and are this fleet's no more; their names \
+                     are taken until somebody removes them by hand"
+                );
+            }
+            book = Book {
+                membership,
+                ..Book::default()
+            };
+        }
         Ok(Self { path, book })
     }
 

@@ -1,9 +1,12 @@
 //! What the agent remembers: the desired state it accepted, and its own deeds. Dying on any line loses neither.
 //!
-//! Two files, because they have two owners: the session writes what was [`Accepted`], the reconciler its [`Deeds`].
+//! Two files, because they have two owners: the session writes what was [`Accepted`], the reconciler its [`Deeds`]. Each
+//! says to which [`Membership`] it belongs. One of an earlier membership counts as empty: what was done then goes on, and
+//! from now on is somebody else's.
 
 mod accepted;
 mod deeds;
+mod membership;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +17,7 @@ use crate::durable::{self, Access, FileError};
 
 pub use accepted::{Acceptance, Accepted, Unacceptable};
 pub use deeds::{ContainerDeed, Deeds, ImageDeed, Starting};
+pub use membership::Membership;
 
 /// What is wrong with a file of the ledger.
 #[derive(Debug, thiserror::Error)]

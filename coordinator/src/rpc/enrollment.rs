@@ -94,7 +94,7 @@ impl EnrollmentService {
             Redemption::Used => return Err(because("it was used before, with another key")),
             Redemption::OtherHost => return Err(because("it was made for another name")),
             Redemption::HostIsEnrolled => {
-                return Err(because("the host is enrolled already, with another key"));
+                return Err(because("the host is enrolled already; remove it first"));
             }
         }
         let issued = self.issue(&host, &request.signing_request).await?;

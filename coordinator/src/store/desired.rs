@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 use tfleet_proto::model::desired::DesiredState;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::HostName;
@@ -20,25 +20,26 @@ impl Store {
         self.run("change desired states", move |transaction| {
             let incarnation: i64 =
                 transaction.query_row("SELECT incarnation FROM fleet", [], |row| row.get(0))?;
-            let mut read =
+            let mut find =
                 transaction.prepare("SELECT * FROM host WHERE name = ?1 AND key IS NOT NULL")?;
-            let mut write = transaction
-                .prepare("UPDATE host SET desired = ?2, generation = ?3 WHERE name = ?1")?;
+            let mut write = transaction.prepare(
+                "UPDATE host SET desired = ?2, generation = ?3, asked = 1 WHERE name = ?1",
+            )?;
             let mut done = BTreeMap::new();
             for name in hosts {
-                let found = read
+                let found = find
                     .query_row([name.as_str()], |row| {
-                        let mut desired: DesiredState = column::json(row, "desired")?;
-                        desired.incarnation = incarnation.cast_unsigned();
-                        desired.generation = row.get::<_, i64>("generation")?.cast_unsigned();
-                        Ok(desired)
+                        Ok((read(row, incarnation)?, generation(row)?))
                     })
                     .optional()?;
-                let Some(before) = found else { continue };
+                // The highest generation is higher than the state's own where a host of that name was here before.
+                let Some((before, highest)) = found else {
+                    continue;
+                };
                 let mut after = before.clone();
                 let outcome = change(&name, &mut after).map(|()| {
                     if after != before {
-                        after.generation = before.generation + 1;
+                        after.generation = highest + 1;
                     }
                     after
                 });
@@ -54,4 +55,20 @@ impl Store {
         })
         .await
     }
+}
+
+/// What a host's row says that it shall have. Generation zero: no operator has asked anything of it since it enrolled.
+pub(super) fn read(row: &Row<'_>, incarnation: i64) -> rusqlite::Result<DesiredState> {
+    let mut desired: DesiredState = column::json(row, "desired")?;
+    desired.incarnation = incarnation.cast_unsigned();
+    desired.generation = if row.get("asked")? {
+        generation(row)?
+    } else {
+        0
+    };
+    Ok(desired)
+}
+
+fn generation(row: &Row<'_>) -> rusqlite::Result<u64> {
+    row.get::<_, i64>("generation").map(i64::cast_unsigned)
 }

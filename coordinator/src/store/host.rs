@@ -22,7 +22,7 @@ pub struct HostRecord {
     pub address: Option<String>,
     pub inventory: Option<Inventory>,
     pub status: Option<HostStatus>,
-    /// Its generation is the column's, its incarnation the fleet's.
+    /// Its incarnation is the fleet's. Generation zero: no operator has asked anything of it since it enrolled.
     pub desired: DesiredState,
 }
 
@@ -71,12 +71,13 @@ impl Store {
     }
 
     /// The host's certificate no longer counts and its desired state is forgotten; its generation is kept, so that a
-    /// host of the same name that comes back does not refuse what it is told. False: there is no such host.
+    /// host of the same name that comes back does not refuse what it is told. The forgotten state is none that anybody
+    /// asked for: sent to a host that comes back, it would end what runs there. False: there is no such host.
     pub async fn remove_host(&self, name: HostName) -> Result<bool, StoreError> {
         self.run("remove a host", move |transaction| {
             let empty = column::to_json(&DesiredState::default())?;
             let changed = transaction.execute(
-                "UPDATE host SET key = NULL, inventory = NULL, status = NULL, desired = ?2, generation = generation + 1
+                "UPDATE host SET key = NULL, inventory = NULL, status = NULL, desired = ?2, asked = 0
                  WHERE name = ?1 AND key IS NOT NULL",
                 params![name.as_str(), empty],
             )?;
@@ -138,9 +139,6 @@ impl Store {
 }
 
 fn record(row: &Row<'_>, incarnation: i64) -> rusqlite::Result<HostRecord> {
-    let mut desired: DesiredState = column::json(row, "desired")?;
-    desired.incarnation = incarnation.cast_unsigned();
-    desired.generation = row.get::<_, i64>("generation")?.cast_unsigned();
     Ok(HostRecord {
         name: column::parsed(row, "name")?,
         key: column::parsed(row, "key")?,
@@ -151,6 +149,6 @@ fn record(row: &Row<'_>, incarnation: i64) -> rusqlite::Result<HostRecord> {
         address: row.get("address")?,
         inventory: column::json_optional(row, "inventory")?,
         status: column::json_optional(row, "status")?,
-        desired,
+        desired: super::desired::read(row, incarnation)?,
     })
 }

@@ -21,7 +21,11 @@ pub use release::{BuildPhase, Locked, Origin, Release, ReleaseRequest, VariantBu
 pub use token::{NewToken, Redemption};
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+/// What makes a state of version 1 one of version 2.
+const FROM_1_TO_2: &str = "
+    ALTER TABLE host ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
+    UPDATE host SET asked = 1 WHERE key IS NOT NULL AND generation > 0;";
 
 #[derive(Clone)]
 pub struct Store {
@@ -66,14 +70,8 @@ impl Store {
             .map_err(at)?;
         match found {
             SCHEMA_VERSION => {}
-            0 => {
-                let transaction = connection.transaction().map_err(at)?;
-                transaction.execute_batch(SCHEMA).map_err(at)?;
-                transaction
-                    .pragma_update(None, "user_version", SCHEMA_VERSION)
-                    .map_err(at)?;
-                transaction.commit().map_err(at)?;
-            }
+            0 => become_current(&mut connection, SCHEMA).map_err(at)?,
+            1 => become_current(&mut connection, FROM_1_TO_2).map_err(at)?,
             found => {
                 return Err(StoreError::TooNew {
                     path: path.to_owned(),
@@ -117,6 +115,14 @@ impl Store {
             .map_err(|_| StoreError::Stopped { operation })?
             .map_err(|source| StoreError::Sql { operation, source })
     }
+}
+
+/// Makes the state one of this version, or leaves it as it was.
+fn become_current(connection: &mut Connection, steps: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(steps)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
 }
 
 #[cfg(test)]

@@ -17,7 +17,9 @@ CREATE TABLE host (
     inventory TEXT,
     status TEXT,
     generation INTEGER NOT NULL DEFAULT 0,
-    desired TEXT NOT NULL
+    desired TEXT NOT NULL,
+    -- Whether an operator has asked anything of it since it enrolled. What nobody asked for is not sent.
+    asked INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE token (

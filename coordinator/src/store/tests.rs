@@ -118,7 +118,70 @@ async fn a_generation_never_goes_back_even_when_a_host_leaves_and_returns() {
         )
         .await
         .unwrap();
+    let kept = store.host(host("t4")).await.unwrap().unwrap();
+    assert_eq!(
+        kept.desired.generation, 0,
+        "nobody has asked anything of it since it came back"
+    );
     assert!(change(&store).await > first + 1);
+}
+
+#[tokio::test]
+async fn a_change_that_changes_nothing_is_not_something_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    enrolled(&store, "t4").await;
+    let done = store.change_desired(vec![host("t4")], |_, _| Ok(())).await;
+    assert_eq!(done.unwrap()[&host("t4")].as_ref().unwrap().generation, 0);
+    let kept = store.host(host("t4")).await.unwrap().unwrap();
+    assert_eq!(kept.desired.generation, 0);
+}
+
+#[tokio::test]
+async fn a_second_token_is_no_use_while_the_host_is_enrolled_not_even_to_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let tokens = [b"first", b"other"].map(|secret| NewToken {
+        secret_digest: Digest::of(secret),
+        host: host("t4"),
+        ends_at: in_an_hour(),
+    });
+    store.add_tokens(tokens.to_vec()).await.unwrap();
+    let redeem = async |secret: &[u8]| {
+        let key = Digest::of(b"key");
+        store
+            .redeem(Digest::of(secret), host("t4"), key, Timestamp::now())
+            .await
+            .unwrap()
+    };
+    assert_eq!(redeem(b"first").await, Redemption::Enrolled);
+    assert_eq!(redeem(b"other").await, Redemption::HostIsEnrolled);
+    assert_eq!(redeem(b"first").await, Redemption::Enrolled);
+}
+
+#[tokio::test]
+async fn a_state_of_the_version_before_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    for name in ["asked", "idle"] {
+        enrolled(&store(&folder), name).await;
+    }
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(
+        "ALTER TABLE host DROP COLUMN asked; PRAGMA user_version = 1;
+         UPDATE host SET generation = 4 WHERE name = 'asked';",
+    )
+    .unwrap();
+    drop(old);
+    let store = store(&folder);
+    let generation = async |name| {
+        let kept = store.host(host(name)).await.unwrap().unwrap();
+        kept.desired.generation
+    };
+    assert_eq!(
+        (generation("asked").await, generation("idle").await),
+        (4, 0)
+    );
 }
 
 #[tokio::test]

@@ -25,7 +25,8 @@ pub enum Redemption {
     Used,
     /// Made for another name.
     OtherHost,
-    /// A host of that name has another key. It must be removed first, or a second token could take its place.
+    /// A host of that name is enrolled. It must be removed first, or a second token could take its place. This holds for
+    /// its own key too: a token begins a membership, and what runs on the host belongs to the one it has.
     HostIsEnrolled,
 }
 
@@ -81,8 +82,13 @@ impl Store {
                 .query_row("SELECT key FROM host WHERE name = ?1", [host.as_str()], |row| row.get(0))
                 .optional()?
                 .flatten();
-            if enrolled.is_some_and(|enrolled| enrolled != key.to_string()) {
-                return Ok(Redemption::HostIsEnrolled);
+            match enrolled {
+                // The answer was lost, and nothing has changed since.
+                Some(enrolled) if used_by.is_some() && enrolled == key.to_string() => {
+                    return Ok(Redemption::Enrolled);
+                }
+                Some(_) => return Ok(Redemption::HostIsEnrolled),
+                None => {}
             }
             transaction.execute(
                 "UPDATE token SET used_by_key = ?2 WHERE secret_digest = ?1",

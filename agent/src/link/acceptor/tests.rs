@@ -15,7 +15,7 @@ impl Fixture {
 
     fn on(disk: tempfile::TempDir) -> Self {
         let (sender, desired) = watch::channel(None);
-        let acceptor = Acceptor::new(Accepted::open(disk.path()).unwrap(), sender);
+        let acceptor = Acceptor::new(Accepted::open(disk.path(), None).unwrap(), sender);
         Self {
             acceptor,
             desired,

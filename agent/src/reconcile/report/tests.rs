@@ -70,7 +70,7 @@ struct Host {
 impl Host {
     fn empty() -> Self {
         let disk = tempfile::tempdir().unwrap();
-        let deeds = Deeds::open(disk.path()).unwrap();
+        let deeds = Deeds::open(disk.path(), None).unwrap();
         let observation = Observation {
             scene: Scene::default(),
             found: BTreeMap::new(),

@@ -95,14 +95,35 @@ impl Host {
         self.open_as(served, env!("CARGO_PKG_VERSION")).await
     }
 
-    /// Opens a session and hears the welcome.
     pub async fn open_as(&self, served: &Served, agent_version: &str) -> Result<Session, Status> {
-        let channel = served.connect(self.identity()).await.unwrap();
         let hello = wire::Hello {
             agent_version: agent_version.to_owned(),
             host_time: Some(wire_timestamp(Timestamp::now())),
             ..Default::default()
         };
+        self.open_with(served, hello).await
+    }
+
+    /// Opens a session with a state that was accepted before.
+    pub async fn open_having_accepted(
+        &self,
+        served: &Served,
+        accepted: (u64, u64),
+        digest: Digest,
+    ) -> Result<Session, Status> {
+        let hello = wire::Hello {
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            accepted_incarnation: accepted.0,
+            accepted_generation: accepted.1,
+            accepted_digest: digest.to_string(),
+            host_time: Some(wire_timestamp(Timestamp::now())),
+        };
+        self.open_with(served, hello).await
+    }
+
+    /// Opens a session and hears the welcome.
+    async fn open_with(&self, served: &Served, hello: wire::Hello) -> Result<Session, Status> {
+        let channel = served.connect(self.identity()).await.unwrap();
         let (to_coordinator, outgoing) = mpsc::channel(8);
         to_coordinator
             .send(wire::AgentMessage {

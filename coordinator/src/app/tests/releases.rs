@@ -1,3 +1,4 @@
+use tfleet_proto::model::digest::Digest;
 use tfleet_proto::wire;
 use tfleet_proto::wire::agent_message::Message as FromAgent;
 use tfleet_proto::wire::coordinator_message::Message as FromCoordinator;
@@ -40,7 +41,7 @@ fn plan(tensorflow: &str) -> wire::PlanRequest {
     }
 }
 
-fn run(name: &str, shm_bytes: u64, replace: bool) -> wire::RunContainerRequest {
+pub fn run(name: &str, shm_bytes: u64, replace: bool) -> wire::RunContainerRequest {
     use wire::gpu_request::Request;
     wire::RunContainerRequest {
         template: Some(wire::ContainerSpec {
@@ -62,7 +63,7 @@ fn run(name: &str, shm_bytes: u64, replace: bool) -> wire::RunContainerRequest {
 }
 
 /// An image of one file, added as release "tools".
-async fn add_image(operator: &mut OperatorClient<Channel>) -> wire::Release {
+pub async fn add_image(operator: &mut OperatorClient<Channel>) -> wire::Release {
     use wire::add_image_request::Request;
     let start = Request::Start(wire::AddImageStart {
         name: "tools".to_owned(),
@@ -112,7 +113,7 @@ fn change_of<'a>(answer: &'a wire::ChangeResponse, host: &str) -> &'a wire::Host
         .unwrap()
 }
 
-async fn desired(session: &mut Session) -> wire::DesiredState {
+pub async fn desired(session: &mut Session) -> wire::DesiredState {
     match session.hear().await.unwrap() {
         Some(FromCoordinator::Desired(desired)) => desired,
         other => panic!("{other:?}"),
@@ -261,6 +262,35 @@ async fn an_added_image_is_run_changed_and_removed_by_generation() {
     let told = desired(&mut session).await;
     assert!(told.containers.is_empty());
     assert_eq!(told.generation, 4);
+}
+
+#[tokio::test]
+async fn a_host_that_was_removed_and_comes_back_is_told_nothing_until_somebody_asks() {
+    let (served, mut operator, mut session) = fleet().await;
+    add_image(&mut operator).await;
+    operator.run_container(run("tf", 0, false)).await.unwrap();
+    let before = desired(&mut session).await;
+    let request = wire::RemoveHostRequest {
+        host: "t4".to_owned(),
+    };
+    operator.remove_host(request).await.unwrap();
+
+    let again = Host::enrolled(&served, "t4").await;
+    let request = wire::ListHostsRequest { selector: all() };
+    let hosts = operator.list_hosts(request).await.unwrap().into_inner();
+    let back = hosts.hosts.iter().find(|host| host.name == "t4").unwrap();
+    assert_eq!(back.desired, None);
+    // Its ledger was kept, so the first word about it would be acted on.
+    let accepted = (before.incarnation, before.generation);
+    let mut session = again
+        .open_having_accepted(&served, accepted, Digest::of(b""))
+        .await
+        .unwrap();
+    operator.run_container(run("new", 0, false)).await.unwrap();
+    let told = desired(&mut session).await;
+    assert_eq!(told.containers.len(), 1);
+    assert_eq!(told.containers[0].spec.as_ref().unwrap().name, "new");
+    assert!(told.generation > before.generation);
 }
 
 #[tokio::test]
