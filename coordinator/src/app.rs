@@ -2,6 +2,7 @@
 
 mod credentials;
 mod data;
+mod restored;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use crate::rpc::{
 use crate::store::{Store, StoreError};
 
 pub use credentials::issue_operator;
+pub use restored::{Restored, restored};
 
 /// How long streams have to end by themselves when the coordinator stops.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -76,6 +78,8 @@ pub enum AppError {
     Authority(#[from] AuthorityError),
     #[error("the state cannot be opened")]
     Store(#[from] StoreError),
+    #[error("there is no state in {path}: restore the data directory from its backup first")]
+    NothingRestored { path: PathBuf },
     #[error("the stored images cannot be opened")]
     Artifacts(#[from] artifact::StoreError),
     #[error("the builds cannot be opened")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use tfleet_coordinator::app::{Coordinator, issue_operator};
+use tfleet_coordinator::app::{Coordinator, Restored, issue_operator, restored};
 use tfleet_coordinator::config::Config;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,12 @@ struct Arguments {
 enum Command {
     /// Serve the fleet until a SIGTERM or SIGINT.
     Serve {
+        #[arg(long, default_value = "/etc/tfleet/coordinator.toml")]
+        config: PathBuf,
+    },
+    /// Say that the data directory was restored from a backup. Hosts refuse what is older than what they accepted, until
+    /// they hear from the coordinator with this word.
+    Restored {
         #[arg(long, default_value = "/etc/tfleet/coordinator.toml")]
         config: PathBuf,
     },
@@ -66,10 +72,30 @@ async fn main() -> anyhow::Result<()> {
             stop.cancel();
             Ok(serving.await?)
         }
+        Command::Restored { config } => {
+            let config = Config::read(&config)?;
+            tell(&config, restored(&config).await?);
+            Ok(())
+        }
         Command::Operator(OperatorCommand::Issue { name, out, config }) => {
             Ok(issue_operator(&Config::read(&config)?, &name, &out).await?)
         }
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer is what was asked for")]
+fn tell(config: &Config, done: Restored) {
+    println!(
+        "The state in {} was incarnation {} and is {} now: its {} hosts will take what it says, although they have \
+         accepted newer.\n\
+         What was asked after the backup is forgotten, also who was removed and revoked. Start the coordinator only if \
+         its hosts shall go back to what they had at the backup; then repeat what is missing: `tfleet hosts rm`, \
+         `tfleet operator revoke`, new tokens for hosts that enrolled later, rollouts.",
+        config.data_dir.display(),
+        done.before,
+        done.now,
+        done.hosts
+    );
 }
 
 /// Taken before anything is opened, so that none is missed.

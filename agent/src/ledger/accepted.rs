@@ -122,10 +122,12 @@ impl Unacceptable {
     pub fn failure(&self) -> Failure {
         match self {
             Self::Older { .. } => Failure::new("desired-state-older", self.to_string()).with_remedy(
-                "if the coordinator was restored from a backup, tell it so: that raises its incarnation",
+                "if the coordinator was restored from a backup, stop it, run `tfleet-coordinator restored` on its machine \
+                 and start it again; if not, find out whether it is an old copy",
             ),
             Self::Conflict { .. } => Failure::new("desired-state-conflict", self.to_string()).with_remedy(
-                "find out whether two coordinators speak for this fleet, or whether one was restored from a backup",
+                "find out whether two coordinators speak for this fleet; if there is one and it was restored from a backup, \
+                 stop it, run `tfleet-coordinator restored` on its machine and start it again",
             ),
         }
     }

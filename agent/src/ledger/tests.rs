@@ -189,6 +189,16 @@ async fn an_agent_of_before_disowns_nothing_until_it_is_enrolled_anew() {
 }
 
 #[test]
+fn a_refusal_names_the_command_that_a_restored_coordinator_needs() {
+    let older = Unacceptable::Older {
+        offered: (1, 1),
+        accepted: (1, 2),
+    };
+    let remedy = older.failure().remedy.unwrap();
+    assert!(remedy.contains("`tfleet-coordinator restored`"), "{remedy}");
+}
+
+#[test]
 fn a_damaged_ledger_is_an_error_and_not_an_empty_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("deeds.json"), b"{}{").unwrap();

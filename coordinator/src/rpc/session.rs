@@ -1,13 +1,12 @@
 //! The stream that each host holds open, and the streams of its operations.
 
+mod hello;
 mod version;
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
-use jiff::Timestamp;
-use tfleet_proto::convert;
 use tfleet_proto::model::desired::DesiredState;
 use tfleet_proto::model::inventory::Inventory;
 use tfleet_proto::model::name::HostName;
@@ -17,8 +16,7 @@ use tfleet_proto::wire::coordinator_message::Message as ToAgent;
 use tfleet_proto::wire::operation_output::Output;
 use tfleet_proto::wire::session_server::Session;
 use tfleet_proto::wire::{
-    AgentMessage, CoordinatorMessage, Hello, OperationInput, OperationOutput, StartOperation,
-    Welcome,
+    AgentMessage, CoordinatorMessage, OperationInput, OperationOutput, StartOperation, Welcome,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -26,7 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::access;
 use super::refusal::internal;
@@ -34,7 +32,6 @@ use crate::fleet::{AgentEnd, Fleet, SessionEnd, SessionSeat};
 
 /// An agent says its first word at once.
 const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
-const CLOCKS_MAY_DIFFER: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 /// What is on its way to one agent; the newest desired state waits in its `watch`.
 const MESSAGES_WAITING: usize = 4;
 
@@ -90,7 +87,7 @@ impl Session for SessionService {
             SessionEnd::Store(error) => internal("write down the session")(error),
         })?;
         let desired = self.fleet.desired(&host).ok_or_else(|| removed(&host))?;
-        listen_to_hello(&host, &hello, &desired.borrow())?;
+        hello::listen(&host, &hello, &desired.borrow())?;
         info!(%host, %address, agent_version = hello.agent_version, "a host connected");
 
         let (outgoing, answers) = mpsc::channel(MESSAGES_WAITING);
@@ -171,7 +168,7 @@ impl Conversation {
                     }
                     desired_unsaid = false;
                     let desired = self.desired.borrow_and_update().clone();
-                    // Generation zero is what nobody has asked anything of yet.
+                    // Generation zero is what nobody has asked anything of since it enrolled. What ran there before goes on.
                     if desired.generation > 0 {
                         place.send(Ok(message(ToAgent::Desired((*desired).clone().into()))));
                     }
@@ -243,26 +240,6 @@ async fn pass_on(
             }
         }
     }
-}
-
-/// What the agent accepted last must be something we said. If not, two coordinators spoke to it, or this one's state is
-/// older than what it said: the agent refuses what we send, and says so in its status. Here it goes to the log.
-fn listen_to_hello(host: &HostName, hello: &Hello, desired: &DesiredState) -> Result<(), Status> {
-    let host_time = convert::timestamp("hello.host_time", hello.host_time)?;
-    if host_time.duration_since(Timestamp::now()).abs() > CLOCKS_MAY_DIFFER {
-        warn!(%host, %host_time, "the host's clock differs by more than five minutes from ours");
-    }
-    let accepted = (hello.accepted_incarnation, hello.accepted_generation);
-    let ours = (desired.incarnation, desired.generation);
-    if accepted > ours {
-        error!(%host, ?accepted, ?ours, "the host has accepted a newer desired state than we know: is this an old backup?");
-    } else if accepted == ours
-        && desired.generation > 0
-        && hello.accepted_digest != desired.digest().to_string()
-    {
-        error!(%host, ?accepted, "the host has accepted another desired state under the number of ours");
-    }
-    Ok(())
 }
 
 async fn first<T>(incoming: &mut Streaming<T>) -> Result<Option<T>, Status> {

@@ -13,6 +13,7 @@ mod token;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use host::HostRecord;
@@ -82,6 +83,20 @@ impl Store {
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
         })
+    }
+
+    /// The operator's word that this state was restored from a backup. Gives the new incarnation: the time in seconds
+    /// since 1970, since one backup may be restored twice, and what hosts accepted in between is in no backup.
+    pub async fn raise_incarnation(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.run("raise the incarnation", move |transaction| {
+            transaction.query_row(
+                "UPDATE fleet SET incarnation = max(incarnation + 1, ?1) RETURNING incarnation",
+                [now.as_second()],
+                |row| row.get::<_, i64>(0),
+            )
+        })
+        .await
+        .map(i64::cast_unsigned)
     }
 
     /// Raised by an operator's explicit word when state is restored from a backup.

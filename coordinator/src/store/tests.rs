@@ -185,6 +185,27 @@ async fn a_state_of_the_version_before_is_taken_over() {
 }
 
 #[tokio::test]
+async fn an_incarnation_is_higher_than_any_before_and_every_state_carries_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let backup = folder.path().join("backup.db");
+    enrolled(&store(&folder), "t4").await;
+    std::fs::copy(&path, &backup).unwrap();
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let first = store(&folder).raise_incarnation(at(5_000)).await.unwrap();
+    // The same backup again, later.
+    std::fs::copy(&backup, &path).unwrap();
+    let second = store(&folder).raise_incarnation(at(5_001)).await.unwrap();
+    assert!(second > first && first > 1);
+    // Whatever the clock says.
+    let third = store(&folder).raise_incarnation(at(0)).await.unwrap();
+    assert!(third > second);
+    assert_eq!(store(&folder).incarnation().await.unwrap(), third);
+    let kept = store(&folder).host(host("t4")).await.unwrap().unwrap();
+    assert_eq!(kept.desired.incarnation, third);
+}
+
+#[tokio::test]
 async fn a_change_that_fails_for_one_host_is_made_for_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);

@@ -1,5 +1,11 @@
-use super::super::{AppError, Coordinator};
+use std::sync::Arc;
+
+use tfleet_agent::ledger::{Acceptance, Accepted, Unacceptable};
+use tfleet_proto::model::desired::DesiredState;
+
+use super::super::{AppError, Coordinator, restored};
 use super::host::Host;
+use super::releases::{add_image, desired, run};
 use super::served::{Served, config};
 
 #[tokio::test]
@@ -37,4 +43,62 @@ async fn a_certificate_authority_that_cannot_be_read_stops_the_coordinator() {
     std::fs::write(config.data_dir.join("ca/ca.key"), "damaged").unwrap();
     let refused = Coordinator::open(config).await;
     assert!(matches!(refused, Err(AppError::Authority(_))));
+}
+
+#[tokio::test]
+async fn a_restored_coordinator_is_refused_by_its_hosts_until_an_operator_says_that_it_was() {
+    let served = Served::start().await;
+    let host = Host::enrolled(&served, "t4").await;
+    let mut operator = served.operator().await;
+    add_image(&mut operator).await;
+    operator.run_container(run("tf", 0, false)).await.unwrap();
+    let (folder, backup) = (served.stop().await, "backup.db");
+    let state = folder.path().join("data/state.db");
+    std::fs::copy(&state, folder.path().join(backup)).unwrap();
+
+    // More is asked for and accepted; then the state is lost.
+    let served = again(folder).await;
+    let mut operator = served.operator().await;
+    operator.run_container(run("late", 0, false)).await.unwrap();
+    let ledger = tempfile::tempdir().unwrap();
+    let mut accepted = Accepted::open(ledger.path(), None).unwrap();
+    let newest = told(&served, &host).await;
+    accepted.keep(Arc::new(newest)).await.unwrap();
+    let in_use = restored(&served.config).await;
+    assert!(matches!(in_use, Err(AppError::InUse { .. })));
+    let folder = served.stop().await;
+    std::fs::copy(folder.path().join(backup), &state).unwrap();
+
+    let served = again(folder).await;
+    let refused = accepted.judge(&told(&served, &host).await).unwrap_err();
+    assert!(matches!(refused, Unacceptable::Older { .. }), "{refused}");
+    let folder = served.stop().await;
+    let done = restored(&config(&folder.path().join("data")))
+        .await
+        .unwrap();
+    assert!(done.now > done.before && done.hosts == 1);
+    let served = again(folder).await;
+    let offered = told(&served, &host).await;
+    assert_eq!(accepted.judge(&offered), Ok(Acceptance::Newer));
+    assert_eq!(offered.containers.len(), 1);
+}
+
+async fn again(folder: tempfile::TempDir) -> Served {
+    let config = config(&folder.path().join("data"));
+    Served::with(folder, config).await
+}
+
+/// What the host is told at the start of a session.
+async fn told(served: &Served, host: &Host) -> DesiredState {
+    let mut session = host.open(served).await.unwrap();
+    desired(&mut session).await.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn where_nothing_was_restored_no_state_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("data"));
+    let refused = restored(&config).await;
+    assert!(matches!(refused, Err(AppError::NothingRestored { .. })));
+    assert!(!config.data_dir.exists());
 }
