@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -309,8 +309,7 @@ async fn keep_certificate_fresh(
             () = tokio::time::sleep(LOOK_AT_CERTIFICATE) => {}
             () = stop.cancelled() => return,
         }
-        let age = Timestamp::now().duration_since(issued_at);
-        if age.as_secs() < SERVER_LIFE.whole_seconds() / 2 {
+        if !is_due(Timestamp::now().duration_since(issued_at)) {
             continue;
         }
         match certificate.renew(&authority, &advertise) {
@@ -321,6 +320,12 @@ async fn keep_certificate_fresh(
             ),
         }
     }
+}
+
+/// Whether a certificate of this age is to be renewed. One from the future was made by a clock that was wrong and has been
+/// set: it counts for nobody until then, and would outlive its renewal.
+fn is_due(age: SignedDuration) -> bool {
+    age.is_negative() || age.as_secs() >= SERVER_LIFE.whole_seconds() / 2
 }
 
 #[cfg(test)]

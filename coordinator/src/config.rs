@@ -37,6 +37,9 @@ pub struct Listen {
     pub fleet: SocketAddr,
 }
 
+/// Ten years. Beyond it a life is a slip of the pen, and far beyond it no calendar holds its end.
+pub const LONGEST_LIFE_DAYS: u32 = 3650;
+
 /// How long certificates live.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -112,6 +115,14 @@ impl Config {
         }
         if self.certificates.host_life_hours == 0 || self.certificates.operator_life_days == 0 {
             return Err("`certificates`: a life of zero would end before it begins".to_owned());
+        }
+        if self.certificates.operator_life_days > LONGEST_LIFE_DAYS
+            || self.certificates.host_life_hours > LONGEST_LIFE_DAYS * 24
+        {
+            return Err(format!(
+                "`certificates`: a life is at most {LONGEST_LIFE_DAYS} days, that is {} hours",
+                LONGEST_LIFE_DAYS * 24
+            ));
         }
         for builder in &self.builders {
             builder.check()?;

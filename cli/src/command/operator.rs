@@ -29,9 +29,9 @@ pub(super) enum Operators {
         /// The file to write; it must not exist yet
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Days until it ends
-        #[arg(long, value_name = "DAYS", default_value_t = 365)]
-        life_days: u32,
+        /// Days until it ends; without it, as many as the coordinator's configuration says
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+        life_days: Option<u32>,
     },
     /// Who has a certificate
     Ls,
@@ -75,7 +75,12 @@ impl Operators {
 }
 
 /// The key is made here and goes nowhere but into the file.
-async fn issue(context: &Context, name: String, out: PathBuf, life_days: u32) -> Result<(), Error> {
+async fn issue(
+    context: &Context,
+    name: String,
+    out: PathBuf,
+    life_days: Option<u32>,
+) -> Result<(), Error> {
     if out.exists() {
         return Err(Error::Usage(format!(
             "{} exists; choose another file",
@@ -102,7 +107,7 @@ async fn issue(context: &Context, name: String, out: PathBuf, life_days: u32) ->
     let request = wire::IssueOperatorRequest {
         name: name.clone(),
         signing_request,
-        life_days,
+        life_days: life_days.unwrap_or(0),
     };
     let mut operator = context.connect().await?;
     let answer = operator

@@ -4,11 +4,28 @@ use clap::{CommandFactory as _, Parser as _};
 use tfleet_proto::model::desired::{BindMount, GpuRequest, PortProtocol, RestartPolicy};
 
 use super::container_options::{bind, environment, gpus, port, restart_policy, size};
+use super::operator::Operators;
 use super::{Command, CommandLine};
 
 #[test]
 fn the_command_line_is_consistent() {
     CommandLine::command().debug_assert();
+}
+
+#[test]
+fn an_operators_life_is_the_coordinators_to_say_unless_it_is_given() {
+    let life = |more: &[&str]| {
+        let words = ["tfleet", "operator", "issue", "ann", "--out", "ann.toml"];
+        let words = words.iter().chain(more);
+        let line = CommandLine::try_parse_from(words).map_err(|error| error.to_string())?;
+        match line.command {
+            Command::Operator(Operators::Issue { life_days, .. }) => Ok(life_days),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    assert_eq!(life(&[]), Ok(None));
+    assert_eq!(life(&["--life-days", "30"]), Ok(Some(30)));
+    assert!(life(&["--life-days", "0"]).is_err());
 }
 
 #[test]

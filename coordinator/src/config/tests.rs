@@ -38,6 +38,24 @@ fn one_address_for_both_listeners_is_refused() {
 }
 
 #[test]
+fn a_life_of_nothing_or_of_more_than_ten_years_is_refused() {
+    for (key, most) in [
+        ("host_life_hours", 87_600_u32),
+        ("operator_life_days", 3650),
+    ] {
+        let with = |life: u32| read(&format!("{SMALLEST}[certificates]\n{key} = {life}\n"));
+        with(most).unwrap();
+        for life in [0, most + 1, u32::MAX] {
+            let refused = with(life).unwrap_err().to_string();
+            assert!(
+                refused.contains("`certificates`"),
+                "{key} {life}: {refused}"
+            );
+        }
+    }
+}
+
+#[test]
 fn an_ipv6_address_is_advertised_in_brackets() {
     let config = read(&SMALLEST.replace("c.example", "fd00::1")).unwrap();
     assert_eq!(config.enrolment_endpoint(), "[fd00::1]:7443");

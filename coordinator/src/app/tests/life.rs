@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tfleet_agent::ledger::{Acceptance, Accepted, Unacceptable};
 use tfleet_proto::model::desired::DesiredState;
 
-use super::super::{AppError, Coordinator, restored};
+use super::super::{AppError, Coordinator, is_due, restored};
 use super::host::Host;
 use super::releases::{add_image, desired, run};
 use super::served::{Served, config};
@@ -101,4 +102,11 @@ async fn where_nothing_was_restored_no_state_is_made() {
     let refused = restored(&config).await;
     assert!(matches!(refused, Err(AppError::NothingRestored { .. })));
     assert!(!config.data_dir.exists());
+}
+
+#[test]
+fn a_certificate_is_due_at_half_its_life_and_when_the_clock_was_set_back() {
+    let hours = SignedDuration::from_hours;
+    assert!(!is_due(hours(0)) && !is_due(hours(83)));
+    assert!(is_due(hours(84)) && is_due(hours(-2)));
 }

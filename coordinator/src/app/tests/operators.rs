@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use rcgen::KeyPair;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tfleet_proto::channel::ClientIdentity;
@@ -14,7 +15,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus}
 
 use super::super::{AppError, issue_operator};
 use super::host::{Host, request};
-use super::served::{Served, all, credentials};
+use super::served::{Served, all, config, credentials};
+use crate::ca::Certified;
 
 async fn issue(
     served: &Served,
@@ -93,6 +95,25 @@ async fn another_operator_works_until_revoked_and_then_its_streams_end() {
     ended.await.expect("the revoked operator's stream goes on");
     let refused = ann.get_fleet(wire::GetFleetRequest {}).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn an_operators_certificate_lives_as_long_as_the_site_says_if_nobody_says_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&folder.path().join("data"));
+    config.certificates.operator_life_days = 30;
+    let served = Served::with(folder, config).await;
+    let issued = issue(&served, "ann", &KeyPair::generate().unwrap()).await;
+    let certificate = CertificateDer::from(issued.unwrap().certificate);
+    let life = Certified::read(&certificate)
+        .unwrap()
+        .ends_at
+        .duration_since(Timestamp::now());
+    let days = SignedDuration::from_hours(24) * 30;
+    assert!(
+        (life - days).abs() < SignedDuration::from_mins(5),
+        "{life:?}"
+    );
 }
 
 #[tokio::test]

@@ -9,9 +9,8 @@ use tracing::info;
 use super::OperatorService;
 use super::declined::Declined;
 use crate::ca::{Role, request_key};
+use crate::config::LONGEST_LIFE_DAYS;
 use crate::store::OperatorRecord;
-
-const LONGEST_LIFE_DAYS: u32 = 3650;
 
 impl OperatorService {
     pub(super) async fn issue_operator(
