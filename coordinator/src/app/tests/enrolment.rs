@@ -10,6 +10,7 @@ use tonic::Code;
 use super::host::{Host, enrol, request};
 use super::served::Served;
 use crate::ca::{Authority, Certified, Role};
+use crate::store::{NewToken, Store};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -131,6 +132,37 @@ async fn a_connection_ends_with_the_certificate_that_opened_it() {
     assert!(Timestamp::now() >= short.ends_at);
     host.certificate = host.renew(&served).await.unwrap();
     host.open(&served).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_has_expired_is_refused_as_any_other_that_is_of_no_use() {
+    let served = Served::start().await;
+    let made = served.token("t4").await;
+    let expired = Token {
+        secret: TokenSecret::from_bytes([9; 32]),
+        ..made.clone()
+    };
+    let store = Store::open(&served.config.data_dir.join("state.db")).unwrap();
+    store
+        .add_tokens(vec![NewToken {
+            secret_digest: expired.secret.digest(),
+            host: expired.host.clone(),
+            ends_at: Timestamp::now() - SignedDuration::from_secs(1),
+        }])
+        .await
+        .unwrap();
+    let unknown = Token {
+        secret: TokenSecret::from_bytes([7; 32]),
+        ..made
+    };
+    let mut told = Vec::new();
+    for token in [expired, unknown] {
+        let refused = enrol(&served, &token, &key(), Timestamp::now()).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated);
+        told.push(refused.message().to_owned());
+    }
+    assert_eq!(told[0], told[1]);
 }
 
 #[tokio::test]

@@ -173,6 +173,41 @@ async fn health_is_told_to_members() {
 }
 
 #[tokio::test]
+async fn the_contract_can_be_asked_for() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1::{ListServiceResponse, ServerReflectionRequest};
+    let served = Served::start().await;
+    let admin = credentials(&served.config.data_dir.join("admin.toml"));
+    let channel = served.connect(admin).await.unwrap();
+    let asked = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(tokio_stream::iter([asked]))
+        .await;
+    let answer = answers.unwrap().into_inner().message().await.unwrap();
+    let Some(MessageResponse::ListServicesResponse(ListServiceResponse { service })) =
+        answer.unwrap().message_response
+    else {
+        panic!("no list of services");
+    };
+    let names: Vec<_> = service
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    for name in [
+        "tfleet.v1.Operator",
+        "tfleet.v1.Session",
+        "tfleet.v1.Artifacts",
+    ] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_misspelt_host_or_expression_is_answered_with_what_was_meant_or_where_it_broke() {
     let served = Served::start().await;
     Host::enrolled(&served, "gpu-node-1").await;
