@@ -50,11 +50,10 @@ impl OperatorService {
         }
         info!(%host, container = exec.container, command = ?exec.command, by, "a command is to run");
         let ends = self.fleet.start_operation(&host, Operation::Exec(exec))?;
-        // A child: it ends with what the operator hears, and with the coordinator.
-        let listening = self.stop.child_token();
+        let over = self.stop.child_token();
         self.tasks
-            .spawn(pass_on(incoming, ends.input.clone(), listening.clone()));
-        Ok(self.output(host, ends, Some(listening.drop_guard())))
+            .spawn(pass_on(incoming, ends.input.clone(), over.clone()));
+        Ok(self.output(host, ends, over))
     }
 
     pub(super) fn logs(
@@ -69,21 +68,21 @@ impl OperatorService {
             return Err(Declined::field("logs.container", "is required"));
         }
         let ends = self.fleet.start_operation(&host, Operation::Logs(logs))?;
-        Ok(self.output(host, ends, None))
+        Ok(self.output(host, ends, CancellationToken::new()))
     }
 
     fn output(
         &self,
         host: HostName,
         ends: OperationEnds,
-        listening: Option<DropGuard>,
+        over: CancellationToken,
     ) -> Answers<wire::OperationOutput> {
         let output = OutputStream {
             host,
             ends,
-            _listening: listening,
             operations: self.fleet.operations().clone(),
             attached: false,
+            _over: over.drop_guard(),
         };
         Box::pin(stream::unfold(Some(output), |output| async {
             let mut output = output?;
@@ -96,15 +95,15 @@ impl OperatorService {
     }
 }
 
-/// What the operator hears. While it lives, the agent's stream does: the last sender of its input, here or in
-/// [`pass_on`], is what tells the agent that the operator is gone.
+/// What the operator hears. While it lives, the agent's stream does: `ends.input`, and that of what passes the operator's
+/// words on, is what tells the agent that the operator is gone.
 struct OutputStream {
     host: HostName,
     ends: OperationEnds,
-    /// Ends [`pass_on`] too: an operator may keep its own stream open after the last word.
-    _listening: Option<DropGuard>,
     operations: Operations,
     attached: bool,
+    /// Whoever has heard the last word may still hold its own side of the stream open.
+    _over: DropGuard,
 }
 
 impl OutputStream {
@@ -156,14 +155,14 @@ impl Drop for OutputStream {
 async fn pass_on(
     mut incoming: Streaming<wire::ExecRequest>,
     input: mpsc::Sender<wire::OperationInput>,
-    listening: CancellationToken,
+    stop: CancellationToken,
 ) {
     loop {
         // Neither a message that is still being read nor the two signals lose anything when dropped.
         let heard = tokio::select! {
             heard = incoming.message() => heard,
             () = input.closed() => return,
-            () = listening.cancelled() => return,
+            () = stop.cancelled() => return,
         };
         let Ok(Some(heard)) = heard else { return };
         if let Some(FromOperator::Input(heard)) = heard.request
