@@ -32,7 +32,7 @@ impl IdentityFolder {
         ) else {
             return Ok(None);
         };
-        match self.fit(ca, certificate) {
+        match self.fit(ca, certificate, self.membership()?) {
             Err(IdentityError::Certificate(error)) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "the stored certificate is not used");
@@ -50,28 +50,35 @@ impl IdentityFolder {
         ca: Vec<u8>,
         certificate: Vec<u8>,
     ) -> Result<Credentials, IdentityError> {
-        self.fit(ca.clone(), certificate.clone())?;
+        // The note of before is not read: a damaged one is what this mends.
+        let credentials = self.fit(ca, certificate, Some(membership))?;
         #[expect(clippy::expect_used, reason = "a digest is a JSON string")]
         let note = serde_json::to_vec(&membership).expect("a digest is valid JSON");
         durable::write(&self.membership_file(), &note, Access::Everybody)?;
-        self.keep(ca, certificate)
+        self.write(&credentials)?;
+        Ok(credentials)
     }
 
-    /// Keeps what the coordinator gave, once it is known to be for this host. The CA first: the certificate is what
-    /// completes an enrolment.
+    /// Keeps what a renewal gave, once it is known to be for this host.
     pub(super) fn keep(
         &self,
         ca: Vec<u8>,
         certificate: Vec<u8>,
     ) -> Result<Credentials, IdentityError> {
-        let credentials = self.fit(ca, certificate)?;
+        let credentials = self.fit(ca, certificate, self.membership()?)?;
+        self.write(&credentials)?;
+        Ok(credentials)
+    }
+
+    /// The CA first: the certificate is what completes an enrolment.
+    fn write(&self, credentials: &Credentials) -> Result<(), IdentityError> {
         durable::write(&self.ca_file(), &credentials.ca, Access::Everybody)?;
         durable::write(
             &self.certificate_file(),
             &credentials.certificate,
             Access::Everybody,
         )?;
-        Ok(credentials)
+        Ok(())
     }
 
     /// A signing request (PKCS #10, DER) for the host's key. Its subject is empty: the coordinator knows our name.
@@ -83,12 +90,17 @@ impl IdentityFolder {
         Ok(request.der().to_vec())
     }
 
-    fn fit(&self, ca: Vec<u8>, certificate: Vec<u8>) -> Result<Credentials, IdentityError> {
+    fn fit(
+        &self,
+        ca: Vec<u8>,
+        certificate: Vec<u8>,
+        membership: Option<Membership>,
+    ) -> Result<Credentials, IdentityError> {
         let key = self.key()?;
         let reading = certificate::read(&certificate, &ca, &key.subject_public_key_info())?;
         Ok(Credentials {
             host: reading.host,
-            membership: self.membership()?,
+            membership,
             ca: CertificateDer::from(ca),
             certificate: CertificateDer::from(certificate),
             key: key.serialize_der().into(),

@@ -80,6 +80,13 @@ fn a_renewal_goes_on_with_the_membership_and_another_token_begins_one() {
     let refused = folder.keep_enrolment(membership(3), authority.ca(), foreign);
     assert!(refused.is_err());
     assert_eq!(kept(), Some(membership(2)));
+    // A damaged note is an error until a new enrolment mends it.
+    fs::write(disk.path().join("membership.json"), "garbage").unwrap();
+    let error = open(disk.path()).credentials().unwrap_err();
+    assert!(error.to_string().contains("membership.json"), "{error}");
+    let mended = folder.keep_enrolment(membership(4), authority.ca(), certificate());
+    assert_eq!(mended.unwrap().membership, Some(membership(4)));
+    assert_eq!(kept(), Some(membership(4)));
 }
 
 #[test]
