@@ -92,10 +92,17 @@ pub enum DriverHealth {
     },
     /// The libraries are there and the kernel module is not loaded.
     NotLoaded,
+    /// It does not work, in the words of the host that found out.
+    Failed {
+        /// What is wrong.
+        reason: String,
+        /// What cures it; none: the host does not say.
+        remedy: Option<String>,
+    },
 }
 
 /// Whether a GPU can be used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GpuHealth {
     /// It can.
@@ -105,6 +112,13 @@ pub enum GpuHealth {
     Lost,
     /// Its memory has errors that ECC could not correct.
     EccFailed,
+    /// It does not work, in the words of the host that found out.
+    Failed {
+        /// What is wrong.
+        reason: String,
+        /// What cures it; none: the host does not say.
+        remedy: Option<String>,
+    },
 }
 
 /// How a container engine is asked for a GPU.

@@ -94,7 +94,7 @@ fn ask_gpu(
     // A host with several GPUs is served by what serves all of them; equal ones are asked once.
     let mut distinct: Vec<&Gpu> = host.gpus.iter().collect();
     distinct.sort();
-    distinct.dedup_by_key(|gpu| (&gpu.name, gpu.compute_capability, gpu.health));
+    distinct.dedup_by_key(|gpu| (&gpu.name, gpu.compute_capability, &gpu.health));
     let mut gpus = Vec::with_capacity(distinct.len());
     for gpu in distinct {
         findings.push(rules::gpu_health(gpu)?);

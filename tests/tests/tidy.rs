@@ -52,11 +52,19 @@ const PURE: &[(&str, &[&str])] = &[
             "std::net",
             "std::time::SystemTime",
             "std::time::Instant",
+            "tfleet_proto",
         ],
     ),
     (
         "proto/src/model",
-        &["tokio", "prost", "tonic", "std::fs", "std::net"],
+        &[
+            "tokio",
+            "prost",
+            "tonic",
+            "std::fs",
+            "std::net",
+            "tfleet_compat",
+        ],
     ),
     (
         "agent/src/steps",

@@ -1,14 +1,10 @@
 //! The planner's own check, asked again on the host before a container is made: driver or GPUs may have changed since.
 
-use std::collections::BTreeSet;
-
-use tfleet_compat::{
-    Architecture, Catalog, DriverHealth, Gpu, GpuHealth, GpuMode, HostFacts, Recipe, Rule,
-    TensorflowVersion, Verdict, check as ask,
-};
+use tfleet_compat::{Architecture, Catalog, Recipe, Rule, TensorflowVersion, Verdict, check as ask};
+use tfleet_proto::convert::facts;
 use tfleet_proto::model::desired::{ContainerSpec, GpuRequest};
 use tfleet_proto::model::failure::Failure;
-use tfleet_proto::model::inventory::{self, Inventory};
+use tfleet_proto::model::inventory::Inventory;
 use tfleet_proto::model::name::VariantId;
 use tracing::debug;
 
@@ -19,7 +15,7 @@ pub(super) fn check(
     inventory: &Inventory,
     spec: &ContainerSpec,
 ) -> Result<(), Failure> {
-    let Some((facts, mut recipe)) = facts(inventory).and_then(|facts| {
+    let Some((facts, mut recipe)) = facts("this host", inventory).ok().and_then(|facts| {
         let recipe = recipe(catalog, &spec.variant, facts.architecture)?;
         Some((facts, recipe))
     }) else {
@@ -59,60 +55,6 @@ fn recipe(catalog: &Catalog, variant: &VariantId, architecture: Architecture) ->
         .into_iter()
         .flatten()
         .find(|recipe| recipe.id.as_str() == variant.as_str())
-}
-
-/// What the rules ask about; `None` on an architecture that they know nothing about.
-fn facts(inventory: &Inventory) -> Option<HostFacts> {
-    let architecture = inventory.machine.architecture.parse().ok()?;
-    let driver = inventory.driver.as_ref();
-    let flags: BTreeSet<String> = inventory.machine.cpu_flags.iter().cloned().collect();
-    let mut facts = HostFacts::new("this host");
-    facts.driver_version = driver.and_then(|driver| driver.version.parse().ok());
-    facts.driver_health = driver.map(driver_health).unwrap_or_default();
-    facts.architecture = architecture;
-    facts.cpu_flags = (!flags.is_empty()).then_some(flags);
-    facts.gpus = inventory.gpus.iter().map(gpu).collect();
-    // An engine that does not answer has no ways to tell, which is not the same as having none.
-    facts.gpu_modes = inventory
-        .engine
-        .fault
-        .is_none()
-        .then(|| inventory.gpu_modes.iter().map(gpu_mode).collect());
-    Some(facts)
-}
-
-fn driver_health(driver: &inventory::Driver) -> DriverHealth {
-    match &driver.kernel_module_version {
-        Some(module) if *module != driver.version => DriverHealth::Mismatch {
-            kernel_module: module.parse().ok(),
-        },
-        None if driver.fault.is_some() => DriverHealth::NotLoaded,
-        _ => DriverHealth::Working,
-    }
-}
-
-fn gpu(gpu: &inventory::Gpu) -> Gpu {
-    let mut facts = Gpu::named(gpu.name.as_str());
-    facts.compute_capability = gpu
-        .compute_capability
-        .as_ref()
-        .and_then(|capability| capability.parse().ok());
-    facts.memory_bytes = gpu.memory_bytes;
-    facts.health = if gpu.fault.is_some() {
-        GpuHealth::Lost
-    } else {
-        GpuHealth::Working
-    };
-    facts
-}
-
-fn gpu_mode(mode: &inventory::GpuMode) -> GpuMode {
-    match mode {
-        inventory::GpuMode::VolumePlugin => GpuMode::Plugin,
-        inventory::GpuMode::Runtime => GpuMode::Runtime,
-        inventory::GpuMode::DeviceRequest => GpuMode::DeviceRequest,
-        inventory::GpuMode::Cdi => GpuMode::Cdi,
-    }
 }
 
 /// As the rule is written in plans: "driver-runs-cuda".

@@ -8,7 +8,7 @@ use crate::version::DriverVersion;
 /// The driver's libraries and its kernel module must be of one version, and the module loaded.
 ///
 /// # Errors
-/// If the driver was upgraded without a reboot, or its module is not loaded.
+/// If the driver was upgraded without a reboot, its module is not loaded, or the host says that it fails otherwise.
 pub fn driver_health(host: &HostFacts) -> Result<Finding, Refusal> {
     let library = || {
         host.driver_version
@@ -42,6 +42,14 @@ pub fn driver_health(host: &HostFacts) -> Result<Finding, Refusal> {
                 library()
             ),
             "load it (modprobe nvidia); if that fails, reinstall the driver for the running kernel",
+            FROM_HOST,
+        )),
+        DriverHealth::Failed { reason, remedy } => Err(Refusal::new(
+            Rule::DriverHealth,
+            reason,
+            remedy
+                .as_deref()
+                .unwrap_or("make the driver work (nvidia-smi says what it finds), or reinstall it"),
             FROM_HOST,
         )),
     }

@@ -59,12 +59,12 @@ pub fn gpu_access(host: &HostFacts) -> Result<Finding, Refusal> {
     }
 }
 
-/// A GPU that fell off the bus, or whose memory failed, is no target.
+/// A GPU that fell off the bus, whose memory failed, or of which the host says that it fails, is no target.
 ///
 /// # Errors
 /// If the GPU does not work.
 pub fn gpu_health(gpu: &Gpu) -> Result<Finding, Refusal> {
-    match gpu.health {
+    match &gpu.health {
         GpuHealth::Working => Ok(Finding::new(
             Rule::GpuHealth,
             format!("{} works", gpu.name),
@@ -80,6 +80,14 @@ pub fn gpu_health(gpu: &Gpu) -> Result<Finding, Refusal> {
             Rule::GpuHealth,
             format!("{} has memory errors that ECC could not correct", gpu.name),
             "drain the host and reset the GPU (nvidia-smi -r); if errors return, replace the board",
+            FROM_HOST,
+        )),
+        GpuHealth::Failed { reason, remedy } => Err(Refusal::new(
+            Rule::GpuHealth,
+            format!("{}: {reason}", gpu.name),
+            remedy.as_deref().unwrap_or(
+                "see the kernel's log on the host for NVRM lines; reset the GPU, or reboot",
+            ),
             FROM_HOST,
         )),
     }

@@ -280,13 +280,28 @@ fn a_sick_driver_or_gpu_is_no_target() {
             .remedy
             .contains("modprobe nvidia")
     );
+    host.driver_health = DriverHealth::Failed {
+        reason: "the driver does not answer".to_owned(),
+        remedy: Some("reboot".to_owned()),
+    };
+    assert!(host.wants_gpu());
+    let refusal = driver_health(&host).unwrap_err();
+    assert_eq!(refusal.reason, "the driver does not answer");
+    assert_eq!(refusal.remedy, "reboot");
 
     let mut gpu = Gpu::named("T4");
     assert!(gpu_health(&gpu).is_ok());
-    for health in [GpuHealth::Lost, GpuHealth::EccFailed] {
+    let silent = GpuHealth::Failed {
+        reason: "GPU 0 does not answer".to_owned(),
+        remedy: None,
+    };
+    for health in [GpuHealth::Lost, GpuHealth::EccFailed, silent] {
         gpu.health = health;
         assert!(gpu_health(&gpu).is_err());
     }
+    let refusal = gpu_health(&gpu).unwrap_err();
+    assert_eq!(refusal.reason, "T4: GPU 0 does not answer");
+    assert!(!refusal.remedy.is_empty());
 }
 
 #[test]

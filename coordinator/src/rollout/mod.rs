@@ -3,7 +3,6 @@
 //! Everything here is decided by its arguments alone; the store applies a change to each host in one transaction.
 
 mod container;
-mod facts;
 mod nearest;
 mod placement;
 mod planning;

@@ -119,11 +119,21 @@ fn added(
     let refused = |code: &str, why: String| {
         Failure::new(code, format!("{reference} does not fit {host}: {why}"))
     };
-    if needs_gpu && inventory.is_some_and(|inventory| inventory.gpus.is_empty()) {
-        return Err(
-            refused("no-gpu", "it needs a GPU, and the host has none".to_owned())
+    let without_gpu = inventory.filter(|inventory| inventory.gpus.is_empty());
+    if let Some(inventory) = without_gpu.filter(|_| needs_gpu) {
+        let driver = inventory.driver.as_ref();
+        return Err(match driver.and_then(|driver| driver.fault.clone()) {
+            // A driver that fails lists no GPU, which does not mean that there is none.
+            Some(fault) => Failure {
+                remedy: fault.remedy,
+                ..refused(
+                    "driver-failed",
+                    format!("it needs a GPU, and {}", fault.message),
+                )
+            },
+            None => refused("no-gpu", "it needs a GPU, and the host has none".to_owned())
                 .with_remedy("select hosts with `--where gpu`"),
-        );
+        });
     }
     let driver_cuda = inventory
         .and_then(|inventory| inventory.driver.as_ref())

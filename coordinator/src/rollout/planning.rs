@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use tfleet_compat::{
-    Architecture, Catalog, HostFacts, Plan, PlanError, Policy, ReleaseSpec, Unplaced,
-};
+use tfleet_compat::{Catalog, HostFacts, Plan, PlanError, Policy, ReleaseSpec, Unplaced};
+use tfleet_proto::convert::facts;
 
-use super::facts::facts;
 use crate::store::ReleaseRequest;
 
 /// One host to plan for: its name and what it last said it has.
@@ -55,11 +53,10 @@ fn describe(host: &Candidate<'_>) -> Result<HostFacts, Unplaced> {
             "start its agent, then plan again",
         ));
     };
-    let architecture: Architecture = inventory.machine.architecture.parse().map_err(|_| {
+    facts(host.name.as_str(), inventory).map_err(|_| {
         left_out(
             format!("its CPU is {}", inventory.machine.architecture),
             "TensorFlow is made for x86_64 and aarch64 only",
         )
-    })?;
-    Ok(facts(host.name, inventory, architecture))
+    })
 }

@@ -1,9 +1,10 @@
-//! The border: from the wire's messages to the model and back.
+//! The border: from the wire's messages to the model and back, and from the model to what the rules ask about.
 //!
 //! `TryFrom` checks everything that the `.proto` files call required, and every identifier's form, so that code behind
 //! the border never does. A [`Refusal`] names the field by its path.
 
 mod desired;
+mod facts;
 mod failure;
 mod field;
 mod inventory;
@@ -11,6 +12,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use facts::facts;
 pub use field::{timestamp, wire_timestamp};
 
 /// A message that is not acceptable: which field, and why.

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use tfleet_proto::model::desired::RestartPolicy;
 use tfleet_proto::model::digest::Digest;
-use tfleet_proto::model::inventory::{Driver, Engine, Machine};
+use tfleet_proto::model::inventory::{self, Driver, Engine, Machine};
 
 use super::*;
 
