@@ -11,7 +11,7 @@ use tfleet_proto::model::status::{
 use super::holds::{Holds, is_final};
 use super::in_flight;
 use super::observe::Observation;
-use crate::engine::OwnedContainer;
+use crate::engine::{ContainerState, OwnedContainer};
 use crate::ledger::{ContainerDeed, Deeds};
 use crate::steps::{Holding, Life, Subject};
 
@@ -204,18 +204,23 @@ fn fill(
     found: &OwnedContainer,
     life: Life,
 ) -> ContainerStatus {
+    // To the engine, one that ended and shall be started again is a kind of running. To a person it is not: it may never
+    // have come further than its first line.
+    let restarts = found.state == ContainerState::Restarting;
     let phase = match life {
+        Life::Running if restarts => ContainerPhase::Restarting,
         Life::Running => ContainerPhase::Running,
         _ if blank.failure.is_some() => ContainerPhase::Failed,
         Life::Created => ContainerPhase::Created,
         Life::Exited | Life::Leaving => ContainerPhase::Exited,
     };
+    let has_ended = life == Life::Exited || restarts;
     ContainerStatus {
         phase,
         container_id: Some(found.id.clone()),
-        exit_code: found.exit_code.filter(|_| life == Life::Exited),
+        exit_code: found.exit_code.filter(|_| has_ended),
         started_at: found.started_at,
-        finished_at: found.finished_at.filter(|_| life == Life::Exited),
+        finished_at: found.finished_at.filter(|_| has_ended),
         gpu_mode: deed.gpu_mode,
         restart_serial: deed.restart_serial,
         ..blank

@@ -142,7 +142,12 @@ async fn watch(
                     context.output.print_next(&HostTable(hosts))?;
                 }
             }
-            (Some(Event::Removed(name)), _) => note(&format!("{name} was removed")),
+            (Some(Event::Removed(name)), _) => {
+                note(&format!("{name} was removed from the fleet"));
+            }
+            (Some(Event::Unmatched(name)), _) => {
+                note(&format!("{name} is no longer among the selected hosts"));
+            }
             (None, _) => {}
         }
     }

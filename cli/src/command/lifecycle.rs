@@ -135,9 +135,10 @@ fn by_containers(hosts: &[Host], names: &[String]) -> BTreeMap<Vec<String>, Vec<
 fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     let rank = |verdict: &Verdict| match verdict {
         Verdict::Done(_) => 0,
-        Verdict::Working(_) => 1,
-        Verdict::Retrying(_) => 2,
-        Verdict::Failed(_) => 3,
+        Verdict::Lasting(_) => 1,
+        Verdict::Working(_) => 2,
+        Verdict::Retrying(_) => 3,
+        Verdict::Failed(_) => 4,
     };
     verdicts
         .max_by_key(rank)

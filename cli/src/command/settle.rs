@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use jiff::Timestamp;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::wire;
 use tfleet_proto::wire::host_event::Event;
 
 use super::Operator;
 use super::token::parse_life;
-use super::verdict::{TRANSFERRING, Verdict, weigh};
+use super::verdict::{RUNNING, TRANSFERRING, Verdict, weigh};
 use crate::error::Error;
 use crate::view::change::{HostChange, HostResult, HostResults, Outcome};
 use crate::view::host::Host;
@@ -21,6 +22,10 @@ use crate::view::quantity::duration;
 const DISCONNECTED: Duration = Duration::from_secs(30);
 /// A host that tries in vain for longer than this is reported as failed. It goes on trying.
 const IN_VAIN: Duration = Duration::from_secs(60);
+
+/// A command that still runs after this is told as running. One that cannot even begin (a misspelt module, a missing file)
+/// has ended by then.
+const STEADY: Duration = Duration::from_secs(2);
 
 const ACTION: &str = "watch the hosts";
 
@@ -44,6 +49,8 @@ struct Waiting {
     is_retrying: bool,
     /// How far the image on its way ever came, in bytes.
     furthest_bytes: u64,
+    /// Since when it runs as far as we saw, and since when by the host's word.
+    lasting: Option<(Instant, Option<Timestamp>)>,
     /// What it said last: how it goes, and why it tries again.
     last: String,
     failure: Option<Failure>,
@@ -113,14 +120,15 @@ pub(super) async fn settle(
                 let failure = Failure::new("host-removed", gone);
                 settled.push((name, Outcome::Failed { failure }));
             }
-            Some(Event::Synced(_)) | None => {}
+            // By name they are always selected.
+            Some(Event::Unmatched(_) | Event::Synced(_)) | None => {}
         }
         let too_long = patience
             .timeout
             .filter(|limit| now.duration_since(began) >= *limit);
         let given_up = |(name, waiting): (&String, &Waiting)| {
             waiting
-                .given_up(now, too_long)
+                .ended_waiting(now, too_long)
                 .map(|outcome| (name.clone(), outcome))
         };
         settled.extend(waiting.iter().filter_map(given_up));
@@ -148,6 +156,7 @@ impl Waiting {
             in_vain_since: None,
             is_retrying: false,
             furthest_bytes: 0,
+            lasting: None,
             last: "no word from the host yet".to_owned(),
             failure: None,
         }
@@ -163,7 +172,19 @@ impl Waiting {
     }
 
     fn hear(&mut self, verdict: Verdict, now: Instant) -> Look {
+        self.lasting = match &verdict {
+            // Another start is another life, also where nobody saw the end of the last one.
+            Verdict::Lasting(since) => self
+                .lasting
+                .filter(|(_, before)| before == since)
+                .or(Some((now, *since))),
+            _ => None,
+        };
         let step = match verdict {
+            Verdict::Lasting(_) => Step {
+                phase: RUNNING,
+                ..Step::default()
+            },
             Verdict::Done(detail) => return Look::Settled(Outcome::Done { detail }),
             Verdict::Failed(failure) => return Look::Settled(Outcome::Failed { failure }),
             Verdict::Working(step) => {
@@ -199,10 +220,15 @@ impl Waiting {
     }
 
     /// What to report of a host for which there is no point in waiting longer.
-    fn given_up(&self, now: Instant, too_long: Option<Duration>) -> Option<Outcome> {
+    fn ended_waiting(&self, now: Instant, too_long: Option<Duration>) -> Option<Outcome> {
         let lasts = |since: Option<Instant>, limit| {
             since.is_some_and(|since| now.duration_since(since) >= limit)
         };
+        let lasting = self.lasting.map(|(since, _)| since);
+        if lasts(lasting, STEADY) || (lasting.is_some() && too_long.is_some()) {
+            let detail = RUNNING.to_owned();
+            return Some(Outcome::Done { detail });
+        }
         if lasts(self.disconnected_since, DISCONNECTED) {
             return Some(Outcome::Pending);
         }

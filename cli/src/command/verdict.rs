@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::ReleaseRef;
 use tfleet_proto::model::status::{ContainerPhase, ContainerStatus, ImagePhase, ImageStatus};
@@ -12,6 +13,8 @@ use crate::view::quantity::{bytes, duration};
 
 /// The phase of a step that moves an image's bytes.
 pub(super) const TRANSFERRING: &str = "transferring";
+/// What is said of a container that runs.
+pub(super) const RUNNING: &str = "running";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -20,6 +23,8 @@ pub(super) enum Verdict {
     Retrying(Failure),
     /// With what it is now.
     Done(String),
+    /// A command runs, since when the host says. Done once that has lasted: many a command ends before it has begun.
+    Lasting(Option<Timestamp>),
     Failed(Failure),
 }
 
@@ -73,7 +78,10 @@ pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
         }
         _ if restarts => Verdict::Working(step("restarting", "")),
         ContainerPhase::Created => Verdict::Working(step("starting", "")),
-        ContainerPhase::Running => Verdict::Done("running".to_owned()),
+        ContainerPhase::Running if status.command.is_empty() => Verdict::Done(RUNNING.to_owned()),
+        ContainerPhase::Running => Verdict::Lasting(status.started_at),
+        // Sooner or later the engine's tries may succeed; what ended right after its start is told at once.
+        ContainerPhase::Restarting => Verdict::Failed(restarting(container, status.exit_code)),
         ContainerPhase::Exited if status.exit_code == Some(0) => {
             Verdict::Done("ended well (0)".to_owned())
         }
@@ -84,7 +92,12 @@ pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
 /// For `stop`.
 pub(super) fn container_is_stopped(host: &Host, container: &str) -> Verdict {
     match status_of(host, container) {
-        Some(status) if status.phase == ContainerPhase::Running => {
+        Some(status)
+            if matches!(
+                status.phase,
+                ContainerPhase::Running | ContainerPhase::Restarting
+            ) =>
+        {
             retrying(status.failure.as_ref(), "stopping")
         }
         _ => Verdict::Done("stopped".to_owned()),
@@ -161,6 +174,13 @@ fn delivered(image: &ImageStatus) -> String {
 fn exited(container: &str, code: Option<i32>) -> Failure {
     let code = code.map(|code| format!(" with {code}")).unwrap_or_default();
     Failure::new("container-exited", format!("{container} ended{code}"))
+        .with_remedy(format!("read what it said: tfleet logs {container}"))
+}
+
+fn restarting(container: &str, code: Option<i32>) -> Failure {
+    let code = code.map(|code| format!(" with {code}")).unwrap_or_default();
+    let message = format!("{container} ended{code}, and its restart policy starts it again");
+    Failure::new("container-restarting", message)
         .with_remedy(format!("read what it said: tfleet logs {container}"))
 }
 

@@ -129,14 +129,13 @@ fn state(container: &Container) -> Cell {
         ContainerPhase::Pending => Cell::from("pending").toned(Tone::Attention),
         ContainerPhase::Created => Cell::from("created"),
         ContainerPhase::Running => Cell::from("running").toned(Tone::Good),
+        ContainerPhase::Restarting => {
+            Cell::from(format!("restarting{}", code(status))).toned(Tone::Bad)
+        }
         ContainerPhase::Exited => {
-            let code = status
-                .exit_code
-                .map(|code| format!(" ({code})"))
-                .unwrap_or_default();
             let wanted = container.desired == Some(DesiredPhase::Running);
             let tone = if wanted { Tone::Bad } else { Tone::Plain };
-            Cell::from(format!("exited{code}")).toned(tone)
+            Cell::from(format!("exited{}", code(status))).toned(tone)
         }
         ContainerPhase::Failed => Cell::from("failed").toned(Tone::Bad),
     };
@@ -145,6 +144,12 @@ fn state(container: &Container) -> Cell {
     } else {
         cell.suffixed(", when last seen").toned(Tone::Attention)
     }
+}
+
+/// " (137)".
+fn code(status: &ContainerStatus) -> String {
+    let code = status.exit_code.map(|code| format!(" ({code})"));
+    code.unwrap_or_default()
 }
 
 fn failure(container: &Container) -> Option<Vec<Cell>> {

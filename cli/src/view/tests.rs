@@ -122,6 +122,7 @@ fn containers_show_what_they_are_and_shall_be() {
     insta::assert_snapshot!(plain(&Containers(vec![
         container("a100", true, ContainerPhase::Running, None),
         container("t4", true, ContainerPhase::Exited, Some(137)),
+        container("v100", true, ContainerPhase::Restarting, Some(1)),
         container("cpu", false, ContainerPhase::Running, None),
         Container {
             status: None,

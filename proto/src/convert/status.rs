@@ -24,6 +24,7 @@ enumeration_pairs!(
     Running <=> Running,
     Exited <=> Exited,
     Failed <=> Failed,
+    Restarting <=> Restarting,
 );
 
 impl TryFrom<wire::HostStatus> for HostStatus {

@@ -185,7 +185,10 @@ prop_compose! {
         (image_failure, container_failure) in (option::of(failure()), option::of(failure())),
         (container_id, exit_code) in (option::of(text()), any::<Option<i32>>()),
         (gpu_mode, ports, restart_serial) in (option::of(gpu_mode()), vec(port(), 0..2), any::<u64>()),
-        known in any::<bool>(),
+        (known, phase) in (any::<bool>(), prop::sample::select(vec![
+            ContainerPhase::Pending, ContainerPhase::Created, ContainerPhase::Running,
+            ContainerPhase::Exited, ContainerPhase::Failed, ContainerPhase::Restarting,
+        ])),
     ) -> HostStatus {
         let [content_bytes, present_bytes, fetched_bytes, wire_bytes, loaded_bytes] = numbers;
         HostStatus {
@@ -198,7 +201,7 @@ prop_compose! {
                 started_at: times.0, finished_at: times.1, failure: image_failure, tags: Vec::new(),
             }],
             containers: vec![ContainerStatus {
-                name: "tf".to_owned(), phase: ContainerPhase::Exited, container_id, exit_code,
+                name: "tf".to_owned(), phase, container_id, exit_code,
                 release: known.then(|| "train:v7".parse().expect("release")),
                 variant: known.then(|| "tf2.15.1-cpu".parse().expect("variant")),
                 started_at: times.1, finished_at: times.0, failure: container_failure, gpu_mode, ports,

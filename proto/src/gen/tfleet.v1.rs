@@ -422,6 +422,7 @@ pub struct ContainerStatus {
     pub release: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
     pub variant: ::prost::alloc::string::String,
+    /// How it ended, while it does not run; see CONTAINER_PHASE_EXITED and CONTAINER_PHASE_RESTARTING.
     #[prost(int32, optional, tag = "6")]
     pub exit_code: ::core::option::Option<i32>,
     #[prost(message, optional, tag = "7")]
@@ -703,6 +704,8 @@ pub enum ContainerPhase {
     Exited = 4,
     /// It cannot be as asked; `failure` says why. Tried again with a back-off while the cause may pass.
     Failed = 5,
+    /// It ended, and the engine starts it again by its restart policy; `exit_code` says how it ended.
+    Restarting = 6,
 }
 impl ContainerPhase {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -717,6 +720,7 @@ impl ContainerPhase {
             Self::Running => "CONTAINER_PHASE_RUNNING",
             Self::Exited => "CONTAINER_PHASE_EXITED",
             Self::Failed => "CONTAINER_PHASE_FAILED",
+            Self::Restarting => "CONTAINER_PHASE_RESTARTING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -728,6 +732,7 @@ impl ContainerPhase {
             "CONTAINER_PHASE_RUNNING" => Some(Self::Running),
             "CONTAINER_PHASE_EXITED" => Some(Self::Exited),
             "CONTAINER_PHASE_FAILED" => Some(Self::Failed),
+            "CONTAINER_PHASE_RESTARTING" => Some(Self::Restarting),
             _ => None,
         }
     }
@@ -2225,7 +2230,7 @@ pub struct Host {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HostEvent {
-    #[prost(oneof = "host_event::Event", tags = "1, 2, 3")]
+    #[prost(oneof = "host_event::Event", tags = "1, 2, 3, 4")]
     pub event: ::core::option::Option<host_event::Event>,
 }
 /// Nested message and enum types in `HostEvent`.
@@ -2237,8 +2242,12 @@ pub mod host_event {
         /// All hosts have been sent once; what follows are changes.
         #[prost(message, tag = "2")]
         Synced(super::Synced),
+        /// The host is no longer in the fleet.
         #[prost(string, tag = "3")]
         Removed(::prost::alloc::string::String),
+        /// The host is in the fleet, and no longer what the selector takes.
+        #[prost(string, tag = "4")]
+        Unmatched(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2382,6 +2391,10 @@ pub struct PlanRequest {
     /// Required. The hosts to plan for.
     #[prost(message, optional, tag = "2")]
     pub selector: ::core::option::Option<Selector>,
+    /// For CreateRelease: make a new revision also where the newest one is just this, so that its packages are resolved
+    /// again.
+    #[prost(bool, tag = "3")]
+    pub anew: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlanResponse {
@@ -2459,6 +2472,9 @@ pub struct Release {
     /// The operator who made it.
     #[prost(string, tag = "7")]
     pub created_by: ::prost::alloc::string::String,
+    /// In the answer to CreateRelease: the newest revision was just this, and no new one was made.
+    #[prost(bool, tag = "8")]
+    pub existed: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VariantBuild {

@@ -87,4 +87,6 @@ pub enum ContainerPhase {
     Exited,
     /// It cannot be as asked; `failure` says why. Tried again with a back-off while the cause may pass.
     Failed,
+    /// It ended, and the engine starts it again by its restart policy; `exit_code` says how it ended.
+    Restarting,
 }

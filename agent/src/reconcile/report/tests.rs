@@ -283,6 +283,16 @@ async fn how_one_ended_is_no_news_once_it_was_asked_to_start() {
 }
 
 #[tokio::test]
+async fn one_that_the_engine_starts_again_and_again_is_not_told_as_running() {
+    let host = Host::with_container(ContainerState::Restarting, Life::Running).await;
+    let container = host.report(&desired()).containers.remove(0);
+    assert_eq!(
+        (container.phase, container.exit_code),
+        (ContainerPhase::Restarting, Some(3))
+    );
+}
+
+#[tokio::test]
 async fn one_that_cannot_be_made_or_started_is_failed() {
     let mut missing = Host::with_image().await;
     missing.fail(train(), "policy-refused");

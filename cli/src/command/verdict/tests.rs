@@ -169,6 +169,35 @@ fn a_running_container_counts_once_it_was_restarted() {
 }
 
 #[test]
+fn a_command_that_runs_counts_once_that_has_lasted() {
+    let started_at = Some(Timestamp::UNIX_EPOCH);
+    let job = ContainerStatus {
+        restart_serial: 1,
+        started_at,
+        command: vec!["python".to_owned()],
+        ..container(ContainerPhase::Running)
+    };
+    assert_eq!(runs(job), Verdict::Lasting(started_at));
+}
+
+#[test]
+fn a_container_that_its_policy_starts_again_and_again_has_failed() {
+    let restarting = ContainerStatus {
+        restart_serial: 1,
+        exit_code: Some(1),
+        ..container(ContainerPhase::Restarting)
+    };
+    let Verdict::Failed(failure) = runs(restarting) else {
+        panic!("it does not run")
+    };
+    assert_eq!(
+        failure.message,
+        "tf ended with 1, and its restart policy starts it again"
+    );
+    assert!(failure.to_string().contains("tfleet logs tf"), "{failure}");
+}
+
+#[test]
 fn a_container_that_ended_did_well_or_not_by_its_exit_status() {
     let ended = |exit_code| ContainerStatus {
         restart_serial: 1,
@@ -224,6 +253,10 @@ fn stopped_and_gone_are_what_they_say() {
             "tf"
         ),
         Verdict::Retrying(_)
+    ));
+    assert!(matches!(
+        container_is_stopped(&with(ContainerPhase::Restarting), "tf"),
+        Verdict::Working(_)
     ));
     assert!(matches!(
         container_is_stopped(&with(ContainerPhase::Exited), "tf"),

@@ -82,6 +82,43 @@ async fn what_a_host_says_reaches_whoever_watches_and_outlives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_watcher_is_told_whether_a_host_is_gone_or_only_no_longer_selected() {
+    let served = Served::start().await;
+    let host = Host::enrolled(&served, "t4").await;
+    let mut operator = served.operator().await;
+    let connected = wire::Selector {
+        expression: "connected".to_owned(),
+        ..Default::default()
+    };
+    let request = wire::ListHostsRequest {
+        selector: Some(connected),
+    };
+    let events = operator.watch_hosts(request).await;
+    let mut events = events.unwrap().into_inner();
+    let shown = |event| matches!(event, Event::Host(_)).then_some(());
+    let not_shown = |event| (!matches!(event, Event::Host(_))).then_some(event);
+    until(&mut events, |event| {
+        matches!(event, Event::Synced(_)).then_some(())
+    })
+    .await;
+
+    let session = host.open(&served).await.unwrap();
+    until(&mut events, shown).await;
+    drop(session);
+    let why = until(&mut events, not_shown).await;
+    assert_eq!(why, Event::Unmatched("t4".to_owned()));
+
+    let _session = host.open(&served).await.unwrap();
+    until(&mut events, shown).await;
+    let request = wire::RemoveHostRequest {
+        host: "t4".to_owned(),
+    };
+    operator.remove_host(request).await.unwrap();
+    let why = until(&mut events, not_shown).await;
+    assert_eq!(why, Event::Removed("t4".to_owned()));
+}
+
+#[tokio::test]
 async fn a_second_session_of_a_host_ends_the_first() {
     let served = Served::start().await;
     let host = Host::enrolled(&served, "t4").await;

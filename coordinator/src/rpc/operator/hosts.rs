@@ -127,21 +127,21 @@ impl Watcher {
         }
     }
 
-    /// A host that the selector no longer takes is removed from this caller's view.
+    /// A host that was shown and is no longer taken is either gone, or has become another than the selector asks for.
     fn say(&mut self, unsaid: Unsaid) -> Option<Event> {
         let name = match unsaid {
             Unsaid::Synced => return Some(Event::Synced(wire::Synced {})),
             Unsaid::Host(name) | Unsaid::Removed(name) => name,
         };
-        match self
-            .fleet
-            .host(&name)
-            .filter(|host| self.selection.takes(host))
-        {
-            Some(host) => {
+        match self.fleet.host(&name) {
+            Some(host) if self.selection.takes(&host) => {
                 self.shown.insert(name);
                 Some(Event::Host((&*host).into()))
             }
+            Some(_) => self
+                .shown
+                .remove(&name)
+                .then(|| Event::Unmatched(name.to_string())),
             None => self
                 .shown
                 .remove(&name)

@@ -145,6 +145,7 @@ pub fn wire_build(build: &VariantBuild) -> wire::VariantBuild {
         stored_bytes: build.stored_bytes,
         failure: build.failure.clone().map(Into::into),
     }
+        existed: false,
 }
 
 pub fn wire_phase(phase: BuildPhase) -> wire::BuildPhase {
