@@ -21,11 +21,13 @@ use crate::view::host::Host;
 use crate::view::release::Release;
 
 const EXAMPLES: &str = "\
-Without a command the container waits until it is stopped; use `tfleet exec` in it.
+Without a command the container waits until it is stopped, and also runs again after a reboot of its host; use
+`tfleet exec` in it. A command is taken for a job: it runs once, whether it ends well or not. For a service, add
+--restart unless-stopped.
 
 Examples:
   tfleet run train --name tf --all
-  tfleet run train:v2 --name lab --host t4 -p 8888:8888 -v /data:/data:ro -- jupyter lab
+  tfleet run train:v2 --name lab --host t4 -p 8888:8888 -v /data:/data:ro --restart unless-stopped -- jupyter lab
   tfleet run train --name try --host t4 --gpus none --shm-size 1g --restart no -it
   tfleet run train --name job --where 'gpu.memory >= 16GiB' -u 1000:1000 -- python /job.py";
 
@@ -93,9 +95,9 @@ struct Container {
     /// The size of /dev/shm: 1g, 512m
     #[arg(long, value_name = "SIZE", value_parser = size)]
     shm_size: Option<u64>,
-    /// no, always, unless-stopped or on-failure[:RETRIES]
-    #[arg(long, value_name = "POLICY", default_value = "unless-stopped", value_parser = restart_policy)]
-    restart: RestartPolicy,
+    /// no, always, unless-stopped or on-failure[:RETRIES]. Without it: no where a command is given, else unless-stopped
+    #[arg(long, value_name = "POLICY", value_parser = restart_policy)]
+    restart: Option<RestartPolicy>,
     /// all, none, or UUIDs with commas between them. Without it: all where the release's image for the host uses a GPU,
     /// none elsewhere
     #[arg(long, value_name = "GPUS", value_parser = gpus)]
@@ -234,6 +236,15 @@ async fn open_shell(
 }
 
 impl Container {
+    /// A job that ended shall not run again for ever, and what only keeps a container alive shall outlive a reboot.
+    fn restart_policy(&self, command: &[String]) -> RestartPolicy {
+        let usual = || match command {
+            [] => RestartPolicy::UnlessStopped,
+            _ => RestartPolicy::No,
+        };
+        self.restart.unwrap_or_else(usual)
+    }
+
     /// What the coordinator fills in for each host stays empty.
     fn template(&self, name: &str, command: &[String], gpus: GpuRequest) -> wire::ContainerSpec {
         wire::ContainerSpec {
@@ -246,7 +257,7 @@ impl Container {
             user: self.user.clone(),
             working_directory: self.workdir.clone(),
             shm_bytes: self.shm_size.unwrap_or_default(),
-            restart_policy: Some(self.restart.into()),
+            restart_policy: Some(self.restart_policy(command).into()),
             privileged: self.privileged,
             host_namespaces: self.host_namespace.clone(),
             capabilities: self.cap_add.clone(),
@@ -255,3 +266,6 @@ impl Container {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
