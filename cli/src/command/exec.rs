@@ -104,13 +104,10 @@ pub(super) async fn attach(
     host: &str,
     mut exec: wire::ExecOperation,
 ) -> Result<ExitStatus, Error> {
-    let raw = if exec.tty && is_terminal() {
+    if exec.tty && is_terminal() {
         exec.terminal = Some(terminal_size()?);
-        true
-    } else {
-        false
-    };
-    let with_input = exec.stdin;
+    }
+    let (raw, with_input) = (takes_keys(&exec), exec.stdin);
     let (sender, mut outputs) = open(operator, host, exec).await?;
     let mut printer = Printer::new(Format::Text, &[host.to_owned()]);
     // Dropped on every way out, so that the terminal is as it was before a message is printed.
@@ -137,6 +134,12 @@ pub(super) async fn attach(
     };
     drop(mode);
     Ok(exit_status(ended, host))
+/// Whether our terminal's keys go to the host as they are pressed. Without our input nobody there would get them, and
+/// Ctrl-C has to end us instead.
+fn takes_keys(exec: &wire::ExecOperation) -> bool {
+    exec.stdin && exec.terminal.is_some()
+}
+
 }
 
 fn exit_status(ended: Ended, host: &str) -> ExitStatus {
@@ -245,5 +248,24 @@ async fn open(
         .exec(ReceiverStream::new(receiver))
         .await
         .map_err(Error::call(ACTION))?;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_input_leaves_our_keys_to_us() {
+        let exec = |stdin, terminal| wire::ExecOperation {
+            tty: true,
+            stdin,
+            terminal,
+            ..wire::ExecOperation::default()
+        };
+        let size = Some(wire::TerminalSize::default());
+        assert!(takes_keys(&exec(true, size)));
+        assert!(!takes_keys(&exec(false, size)), "exec -t");
+        assert!(!takes_keys(&exec(true, None)), "exec -i");
+    }
+}
     Ok((sender, answer.into_inner()))
 }
