@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 On one host it ends with the command's own exit status; on several with 1 if it was not 0 everywhere.
 
 Examples:
-  tfleet exec tf -- nvidia-smi
+  tfleet exec tf --all -- nvidia-smi
   tfleet exec tf --where 'driver >= 535' -- python -c 'import tensorflow as tf; print(tf.__version__)'
   tfleet exec -it tf --host t4 -- bash
   tfleet exec -i tf --host t4 -- tee /tmp/copy  # < file";
@@ -34,7 +34,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Exec {
-    /// The container's name. Without a selection: on every host that has it
+    /// The container's name. Of the selected hosts, those that have it are asked
     container: String,
     /// Hand over standard input; one host only
     #[arg(short, long)]
@@ -65,13 +65,11 @@ pub(super) struct Exec {
 
 impl Exec {
     pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
+        // What the command does is its own matter, so that it counts as a change.
+        let selector = self.selection.required()?;
         let mut operator = context.connect().await?;
-        let hosts = with_container(
-            &mut operator,
-            self.selection,
-            std::slice::from_ref(&self.container),
-        )
-        .await?;
+        let containers = std::slice::from_ref(&self.container);
+        let hosts = with_container(&mut operator, selector, containers).await?;
         let hosts: Vec<String> = hosts
             .into_iter()
             .map(|host| host.name.to_string())
@@ -134,12 +132,12 @@ pub(super) async fn attach(
     };
     drop(mode);
     Ok(exit_status(ended, host))
+}
+
 /// Whether our terminal's keys go to the host as they are pressed. Without our input nobody there would get them, and
 /// Ctrl-C has to end us instead.
 fn takes_keys(exec: &wire::ExecOperation) -> bool {
     exec.stdin && exec.terminal.is_some()
-}
-
 }
 
 fn exit_status(ended: Ended, host: &str) -> ExitStatus {
@@ -248,6 +246,8 @@ async fn open(
         .exec(ReceiverStream::new(receiver))
         .await
         .map_err(Error::call(ACTION))?;
+    Ok((sender, answer.into_inner()))
+}
 
 #[cfg(test)]
 mod tests {
@@ -266,6 +266,4 @@ mod tests {
         assert!(!takes_keys(&exec(false, size)), "exec -t");
         assert!(!takes_keys(&exec(true, None)), "exec -i");
     }
-}
-    Ok((sender, answer.into_inner()))
 }

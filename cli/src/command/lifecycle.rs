@@ -14,16 +14,16 @@ use super::verdict::{Verdict, container_is_gone, container_is_stopped, container
 use crate::error::{Error, ExitStatus};
 use crate::view::host::Host;
 
-pub(super) const START: &str = "Examples:\n  tfleet start tf\n  tfleet start tf --host t4";
+pub(super) const START: &str = "Examples:\n  tfleet start tf --all\n  tfleet start tf --host t4";
 pub(super) const STOP: &str =
-    "Examples:\n  tfleet stop tf\n  tfleet stop tf jupyter --where 'label.rack = 7'";
+    "Examples:\n  tfleet stop tf --all\n  tfleet stop tf jupyter --where 'label.rack = 7'";
 pub(super) const RESTART: &str =
-    "Examples:\n  tfleet restart tf\n  tfleet restart tf --host t4 --no-wait";
-pub(super) const REMOVE: &str = "Examples:\n  tfleet rm tf\n  tfleet rm tf jupyter --all";
+    "Examples:\n  tfleet restart tf --all\n  tfleet restart tf --host t4 --no-wait";
+pub(super) const REMOVE: &str = "Examples:\n  tfleet rm tf --host t4\n  tfleet rm tf jupyter --all";
 
 #[derive(Debug, Args)]
 pub(super) struct Containers {
-    /// Names of containers. Without a selection: on every host that has one of them
+    /// Names of containers. Of the selected hosts, those that have one of them are asked
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     #[command(flatten)]
@@ -80,8 +80,9 @@ impl Containers {
         action: &'static str,
         judge: fn(&Host, &str) -> Verdict,
     ) -> Result<ExitStatus, Error> {
+        let selector = self.selection.required()?;
         let mut operator = context.connect().await?;
-        let hosts = with_container(&mut operator, self.selection, &self.names).await?;
+        let hosts = with_container(&mut operator, selector, &self.names).await?;
         let mut changes = Vec::new();
         for (containers, hosts) in by_containers(&hosts, &self.names) {
             let selector = wire::Selector {

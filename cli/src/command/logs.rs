@@ -16,6 +16,8 @@ const ACTION: &str = "read the logs";
 const EXAMPLES: &str = "\
 Examples:
   tfleet logs tf
+Without a selection the logs of every host that has the container are read.
+
   tfleet logs -f --tail 20 tf --host t4 --host a100";
 
 #[derive(Debug, Args)]
@@ -38,13 +40,9 @@ pub(super) struct Logs {
 
 impl Logs {
     pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
-        let operator = &mut context.connect().await?;
-        let hosts = with_container(
-            operator,
-            self.selection,
-            std::slice::from_ref(&self.container),
-        )
-        .await?;
+        let mut operator = context.connect().await?;
+        let containers = std::slice::from_ref(&self.container);
+        let hosts = with_container(&mut operator, self.selection.or_all(), containers).await?;
         let hosts: Vec<String> = hosts
             .into_iter()
             .map(|host| host.name.to_string())

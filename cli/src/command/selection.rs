@@ -108,16 +108,16 @@ pub async fn list_some(
     Ok(hosts)
 }
 
-/// The selected hosts that have one of these containers; without a selection, all that have one.
+/// The selected hosts that have one of these containers.
 ///
 /// Fails when there is none, naming the containers that exist.
 pub async fn with_container(
     operator: &mut Operator,
-    selection: Selection,
+    selector: wire::Selector,
     containers: &[String],
 ) -> Result<Vec<Host>, Error> {
-    let named = selection.hosts.clone();
-    let hosts = list(operator, selection.or_all()).await?;
+    let named: BTreeSet<String> = selector.names.iter().cloned().collect();
+    let hosts = list(operator, selector).await?;
     let known: BTreeSet<String> = hosts
         .iter()
         .flat_map(|host| host.desired.iter().flat_map(|desired| &desired.containers))
@@ -125,7 +125,7 @@ pub async fn with_container(
         .collect();
     // A host that was named is asked in any case, so that its own answer is what the operator reads.
     let wanted = |host: &Host| {
-        named.contains(&host.name)
+        named.contains(host.name.as_str())
             || containers
                 .iter()
                 .any(|container| host.has_container(container))
