@@ -10,14 +10,16 @@ use super::selection::{Selection, with_container};
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
 
+/// Streams that are open at once, in all where logs are only read, and on each connection where they are followed. The
+/// coordinator lets each connection have 256; more would wait for one to end, which it never does while it is followed.
 const AT_ONCE: usize = 128;
 const ACTION: &str = "read the logs";
 
 const EXAMPLES: &str = "\
-Examples:
-  tfleet logs tf
 Without a selection the logs of every host that has the container are read.
 
+Examples:
+  tfleet logs tf
   tfleet logs -f --tail 20 tf --host t4 --host a100";
 
 #[derive(Debug, Args)]
@@ -57,14 +59,20 @@ impl Logs {
         let (pieces, mut arriving) = mpsc::channel::<(String, Channel, bytes::Bytes)>(64);
         // Whoever follows follows every host; without that, some at a time are quick enough.
         let at_once = if self.follow { hosts.len() } else { AT_ONCE };
-        let one = |host: String| {
+        let mut operators = vec![operator];
+        while operators.len() < connections(at_once) {
+            operators.push(context.connect().await?);
+        }
+        let one = |(index, host): (usize, String)| {
+            let operator = &operators[index % operators.len()];
             let (mut operator, logs, pieces) = (operator.clone(), logs.clone(), pieces.clone());
             async move {
                 let ended = read(&mut operator, &host, logs, pieces).await;
                 (host, ended)
             }
         };
-        let mut running = stream::iter(hosts.into_iter().map(one)).buffer_unordered(at_once);
+        let mut running =
+            stream::iter(hosts.into_iter().enumerate().map(one)).buffer_unordered(at_once);
         let mut ended: Vec<(String, Ended)> = Vec::new();
         loop {
             tokio::select! {
@@ -91,6 +99,11 @@ impl Logs {
             failed.is_empty() || summary(failed, context.output.format)?,
         ))
     }
+}
+
+/// How many connections so many open streams need.
+fn connections(streams: usize) -> usize {
+    streams.div_ceil(AT_ONCE)
 }
 
 async fn read(
@@ -121,5 +134,20 @@ async fn read(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_connection_carries_more_streams_than_it_may() {
+        for (streams, needed) in [(0, 0), (1, 1), (128, 1), (129, 2), (1000, 8)] {
+            assert_eq!(connections(streams), needed, "{streams}");
+        }
+        // As the streams are dealt out, by turns.
+        let dealt = |streams: usize| streams.div_ceil(connections(streams));
+        assert!((1..5000).all(|streams| dealt(streams) <= AT_ONCE));
     }
 }
