@@ -8,6 +8,7 @@ use super::plan::{Specification, request};
 use super::selection::Selection;
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
+use crate::view::note;
 use crate::view::release::{Release as ReleaseDetails, Releases};
 
 const EXAMPLES: &str = "\
@@ -16,14 +17,34 @@ Examples:
   tfleet release ls
   tfleet release show train:v1";
 
+const CREATE: &str = "\
+What the newest revision is already is not made again, unless --anew says so.
+
+Examples:
+  tfleet release create train --tensorflow '>=2.14,<2.16' --all
+  tfleet release create train --tensorflow '==2.15.*' --python jupyterlab --debian git --where connected
+  tfleet release create train --tensorflow '>=2.14,<2.16' --all --anew";
+
+const LIST: &str = "\
+Examples:
+  tfleet release ls
+  tfleet release ls --output json";
+
+const SHOW: &str = "\
+Examples:
+  tfleet release show train
+  tfleet release show train:v1 --output json";
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Release {
     /// Make the next revision of a release, with its plan for the selected hosts
     Create(Create),
     /// All releases
+    #[command(after_help = LIST)]
     Ls,
     /// One release: what was asked, its plan, its builds
+    #[command(after_help = SHOW)]
     Show {
         #[arg(value_parser = parse_release)]
         release: ReleaseQuery,
@@ -31,28 +52,23 @@ pub(super) enum Release {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = CREATE)]
 pub(super) struct Create {
     #[command(flatten)]
     spec: Specification,
+    /// Make a new revision also where the newest one is just this, so that its packages are resolved again
+    #[arg(long)]
+    anew: bool,
     #[command(flatten)]
     selection: Selection,
 }
 
 impl Release {
     pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
-        let mut operator = context.connect().await?;
         match self {
-            Self::Create(Create { spec, selection }) => {
-                let request = request(spec, selection)?;
-                let answer = operator
-                    .create_release(request)
-                    .await
-                    .map_err(Error::call("create the release"))?;
-                let release = ReleaseDetails::try_from(answer.into_inner())?;
-                context.output.print(&release)?;
-                return Ok(ExitStatus::all_well(release.plan.unplaced.is_empty()));
-            }
+            Self::Create(create) => return create.run(context).await,
             Self::Ls => {
+                let mut operator = context.connect().await?;
                 let answer = operator.list_releases(wire::ListReleasesRequest {}).await;
                 let releases = answer
                     .map_err(Error::call("list the releases"))?
@@ -64,9 +80,36 @@ impl Release {
                     .collect::<Result<_, _>>()?;
                 context.output.print(&Releases(releases))?;
             }
-            Self::Show { release } => context.output.print(&get(&mut operator, &release).await?)?,
+            Self::Show { release } => {
+                let mut operator = context.connect().await?;
+                context.output.print(&get(&mut operator, &release).await?)?;
+            }
         }
         Ok(ExitStatus::Ok)
+    }
+}
+
+impl Create {
+    async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
+        let request = wire::PlanRequest {
+            anew: self.anew,
+            ..request(self.spec, self.selection)?
+        };
+        let answer = context
+            .connect()
+            .await?
+            .create_release(request)
+            .await
+            .map_err(Error::call("create the release"))?;
+        let release = ReleaseDetails::try_from(answer.into_inner())?;
+        context.output.print(&release)?;
+        if release.existed {
+            note(&format!(
+                "unchanged: {} is just this already; --anew makes a new revision of it, with its packages resolved again",
+                release.release
+            ));
+        }
+        Ok(ExitStatus::all_well(release.plan.unplaced.is_empty()))
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Release {
     pub builds: Vec<VariantBuild>,
     pub created_at: Option<Timestamp>,
     pub created_by: String,
+    /// Asked for again: the newest revision was just this.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub existed: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -141,6 +144,7 @@ impl TryFrom<wire::Release> for Release {
                 .map(|time| timestamp("created_at", Some(time)))
                 .transpose()?,
             created_by: release.created_by,
+            existed: release.existed,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Which of a release's images a host gets.
 
-use tfleet_proto::model::desired::{DesiredImage, DesiredState};
+use tfleet_proto::model::desired::{ContainerSpec, DesiredImage, DesiredState};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::inventory::Inventory;
@@ -66,13 +66,18 @@ pub fn want_image(desired: &mut DesiredState, release: &ReleaseRef, placement: &
         let is_used = || {
             containers
                 .iter()
-                .any(|container| container.spec.artifact == image.artifact)
+                .any(|container| is_made_from(&container.spec, image))
         };
         image.release.name != release.name || *image == wanted || is_used()
     });
     if !images.contains(&wanted) {
         images.push(wanted);
     }
+}
+
+/// Several revisions can have one artifact, and only the container's own one is needed for it.
+fn is_made_from(spec: &ContainerSpec, image: &DesiredImage) -> bool {
+    (spec.artifact, &spec.release) == (image.artifact, &image.release)
 }
 
 fn planned(
@@ -156,3 +161,6 @@ fn added(
 fn major(version: &str) -> Option<u32> {
     version.split('.').next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use host::HostRecord;
 pub use operator::OperatorRecord;
-pub use release::{BuildPhase, Locked, Origin, Release, ReleaseRequest, VariantBuild};
+pub use release::{BuildPhase, Created, Locked, Origin, Release, ReleaseRequest, VariantBuild};
 pub use token::{NewToken, Redemption};
 
 const SCHEMA: &str = include_str!("schema.sql");

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
-use tfleet_compat::{Plan, TensorflowConstraint};
+use tfleet_compat::{HostName, Plan, TensorflowConstraint};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::{ReleaseName, ReleaseQuery, ReleaseRef, VariantId};
@@ -35,6 +35,14 @@ pub enum Origin {
         needs_gpu: bool,
         cuda: Option<String>,
     },
+}
+
+/// What became of asking for a release.
+#[derive(Debug, Clone)]
+pub enum Created {
+    New(Release),
+    /// The newest revision is just this.
+    Existing(Release),
 }
 
 /// What an operator asks of a release.
@@ -81,6 +89,41 @@ pub struct Locked {
     pub stored_bytes: u64,
 }
 
+impl Created {
+    pub fn release(self) -> Release {
+        match self {
+            Self::New(release) | Self::Existing(release) => release,
+        }
+    }
+}
+
+impl Origin {
+    /// Whether both ask for the same images on the same hosts. Why a host gets its variant, or gets none, is told in words
+    /// that change with every driver's patch; they make no other release.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Planned { request, plan },
+                Self::Planned {
+                    request: asked,
+                    plan: planned,
+                },
+            ) => {
+                request == asked
+                    && plan.variants == planned.variants
+                    && hosts(plan).eq(hosts(planned))
+            }
+            _ => self == other,
+        }
+    }
+}
+
+/// Every host of a plan: those with a variant, then those that are left out.
+fn hosts(plan: &Plan) -> impl Iterator<Item = &HostName> {
+    let placed = plan.variants.iter().flat_map(|variant| &variant.hosts);
+    placed.chain(plan.unplaced.iter().map(|left| &left.host))
+}
+
 impl VariantBuild {
     pub fn waiting(variant: VariantId) -> Self {
         Self {
@@ -103,14 +146,41 @@ impl Store {
         origin: Origin,
         builds: Vec<VariantBuild>,
         created_by: String,
-    ) -> Result<Release, StoreError> {
+    ) -> Result<Created, StoreError> {
+        let is_just_this = |newest: &Release, origin: &Origin, builds: &[VariantBuild]| {
+            newest.origin.is_like(origin)
+                && (matches!(origin, Origin::Planned { .. }) || newest.builds == builds)
+        };
+        self.write_release(name, origin, builds, created_by, is_just_this)
+            .await
+    }
+
+    /// The next revision of a release, whatever the newest one is.
+    pub async fn create_revision(
+        &self,
+        name: ReleaseName,
+        origin: Origin,
+        builds: Vec<VariantBuild>,
+        created_by: String,
+    ) -> Result<Created, StoreError> {
+        self.write_release(name, origin, builds, created_by, |_, _, _| false)
+            .await
+    }
+
+    async fn write_release(
+        &self,
+        name: ReleaseName,
+        origin: Origin,
+        builds: Vec<VariantBuild>,
+        created_by: String,
+        is_just_this: fn(&Release, &Origin, &[VariantBuild]) -> bool,
+    ) -> Result<Created, StoreError> {
         self.run("write down a release", move |transaction| {
             let newest = find(transaction, &ReleaseQuery::Newest(name.clone()))?;
             if let Some(newest) = &newest
-                && newest.origin == origin
-                && (matches!(origin, Origin::Planned { .. }) || newest.builds == builds)
+                && is_just_this(newest, &origin, &builds)
             {
-                return Ok(newest.clone());
+                return Ok(Created::Existing(newest.clone()));
             }
             let revision = newest.map_or(NonZeroU32::MIN, |newest| newest.reference.revision.saturating_add(1));
             let release = Release {
@@ -133,7 +203,7 @@ impl Store {
             for build in &release.builds {
                 write_build(transaction, &release.reference, build)?;
             }
-            Ok(release)
+            Ok(Created::New(release))
         })
         .await
     }

@@ -146,6 +146,16 @@ async fn a_plan_places_each_host_or_says_why_not_and_equal_releases_are_one() {
         revisions.push(release.into_inner().revision);
     }
     assert_eq!(revisions, [1, 1, 2]);
+    let mut asked = Vec::new();
+    for anew in [false, true] {
+        let request = wire::PlanRequest {
+            anew,
+            ..plan("==2.14.1")
+        };
+        let release = operator.create_release(request).await.unwrap().into_inner();
+        asked.push((release.revision, release.existed));
+    }
+    assert_eq!(asked, [(2, true), (3, false)]);
     let misspelt = wire::GetReleaseRequest {
         release: "trian".to_owned(),
     };

@@ -127,9 +127,10 @@ impl Added {
             stored_bytes: index.frame_bytes(),
             ..VariantBuild::waiting(variant)
         };
-        let release = store
+        let created = store
             .create_release(self.name, self.origin, vec![build], self.by.clone())
             .await?;
+        let release = created.release();
         info!(release = %release.reference, %artifact, by = self.by, "an image was added");
         Ok(wire::AddImageEvent {
             activity: "stored".to_owned(),

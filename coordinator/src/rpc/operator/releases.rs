@@ -10,7 +10,7 @@ use super::declined::Declined;
 use super::selection::Selection;
 use super::{OperatorService, planned, spec};
 use crate::rollout::{self, Candidate};
-use crate::store::{BuildPhase, Origin, Release, ReleaseRequest, VariantBuild};
+use crate::store::{BuildPhase, Created, Origin, Release, ReleaseRequest, VariantBuild};
 
 impl OperatorService {
     pub(super) async fn plan(
@@ -28,6 +28,7 @@ impl OperatorService {
         request: wire::PlanRequest,
         by: String,
     ) -> Result<wire::Release, Declined> {
+        let anew = request.anew;
         let (request, plan) = self.planned(request).await?;
         if plan.assignments.is_empty() {
             return Err(Declined::First(match plan.unplaced.len() {
@@ -48,12 +49,25 @@ impl OperatorService {
         let name = request.name.clone();
         let request = Box::new(request);
         let origin = Origin::Planned { request, plan };
-        let release = self
-            .store
-            .create_release(name, origin, builds, by.clone())
-            .await?;
-        info!(release = %release.reference, by, "a release was planned");
-        Ok(wire_release(&release))
+        let created = if anew {
+            self.store
+                .create_revision(name, origin, builds, by.clone())
+                .await?
+        } else {
+            self.store
+                .create_release(name, origin, builds, by.clone())
+                .await?
+        };
+        Ok(match created {
+            Created::New(release) => {
+                info!(release = %release.reference, by, "a release was planned");
+                wire_release(&release)
+            }
+            Created::Existing(release) => wire::Release {
+                existed: true,
+                ..wire_release(&release)
+            },
+        })
     }
 
     pub(super) async fn get_release(
