@@ -105,7 +105,7 @@ pub enum PlanError {
     /// The constraint allows several TensorFlow major versions, and the release does not say that it may.
     #[error(
         "release {release}: {constraint} allows TensorFlow {low}.x and {high}.x; programs do not carry over between \
-         majors: narrow the constraint, or say that the release spans them"
+         majors: narrow the constraint to one of them"
     )]
     SpansMajors {
         /// The release.

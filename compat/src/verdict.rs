@@ -126,7 +126,7 @@ fn unknown_recipe(what: String) -> Refusal {
     Refusal::new(
         Rule::RecipeKnown,
         format!("the catalog does not know {what}"),
-        "give this program the catalog file that the plan was made with, or upgrade it",
+        "upgrade this program: it knows less than the plan was made with",
         "the catalog",
     )
 }

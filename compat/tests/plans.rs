@@ -263,7 +263,7 @@ fn a_constraint_must_not_span_majors_by_accident() {
     assert_eq!(
         error.to_string(),
         "release train:v1: >=1.15 allows TensorFlow 1.x and 2.x; programs do not carry over between majors: narrow the \
-         constraint, or say that the release spans them"
+         constraint to one of them"
     );
     spec.spans_majors = true;
     plan(Catalog::builtin(), &spec, &[], &Policy::default(), None).unwrap();

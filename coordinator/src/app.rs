@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 use crate::artifact::{self, Artifacts};
 use crate::build::{BuildError, Builds};
 use crate::ca::{Authority, AuthorityError, FileError, SERVER_LIFE};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::fleet::Fleet;
 use crate::listener::{
     Allowance, Connections, Listener, ServerCertificate, TlsError, enrolment_tls, fleet_tls,
@@ -68,6 +68,8 @@ pub struct Coordinator {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error("cannot make the data directory {path}")]
     DataDir { path: PathBuf, source: io::Error },
     #[error(
@@ -113,6 +115,7 @@ pub enum AppError {
 impl Coordinator {
     /// Opens the data directory, or makes it on the first start, and begins to listen.
     pub async fn open(mut config: Config) -> Result<Self, AppError> {
+        let catalog = Arc::new(config.catalog()?);
         let lock = data::Lock::take(&config.data_dir)?;
         let data = config.data_dir.clone();
         let authority = Arc::new(Authority::open(&data.join("ca"), &config.name)?);
@@ -154,6 +157,7 @@ impl Coordinator {
                 store,
                 fleet: fleet.clone(),
                 builds: builds.clone(),
+                catalog,
                 artifacts: artifacts.clone(),
                 endpoints: Endpoints {
                     name: config.name.clone(),

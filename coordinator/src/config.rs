@@ -1,5 +1,6 @@
 //! `coordinator.toml`: what the site decides. Unknown keys are errors.
 
+mod catalog;
 mod site;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Deserialize;
+use tfleet_compat::{Catalog, CatalogError};
 
 pub use site::{Builder, Site};
 
@@ -19,6 +21,9 @@ pub struct Config {
     pub name: String,
     /// The host name or address by which hosts and operators reach this coordinator.
     pub advertise: String,
+    /// Files with the site's own facts about compatibility, laid over the built-in ones in this order.
+    #[serde(default)]
+    pub catalog: Vec<PathBuf>,
     pub listen: Listen,
     #[serde(default)]
     pub certificates: Certificates,
@@ -60,6 +65,11 @@ pub enum ConfigError {
     },
     #[error("the configuration {path}: {why}")]
     Invalid { path: PathBuf, why: String },
+    #[error("the catalog file {path} cannot be used")]
+    Catalog {
+        path: PathBuf,
+        source: Box<CatalogError>,
+    },
 }
 
 impl Default for Certificates {
@@ -86,6 +96,11 @@ impl Config {
             why,
         })?;
         Ok(config)
+    }
+
+    /// The built-in facts with the site's own on top.
+    pub fn catalog(&self) -> Result<Catalog, ConfigError> {
+        catalog::read(&self.catalog)
     }
 
     /// Where hosts and operators connect to the fleet listener, `HOST:PORT`.

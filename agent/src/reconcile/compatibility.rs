@@ -1,6 +1,8 @@
 //! The planner's own check, asked again on the host before a container is made: driver or GPUs may have changed since.
 
-use tfleet_compat::{Architecture, Catalog, Recipe, Rule, TensorflowVersion, Verdict, check as ask};
+use tfleet_compat::{
+    Architecture, Catalog, Recipe, Rule, TensorflowVersion, Verdict, check as ask,
+};
 use tfleet_proto::convert::facts;
 use tfleet_proto::model::desired::{ContainerSpec, GpuRequest};
 use tfleet_proto::model::failure::Failure;
@@ -28,6 +30,14 @@ pub(super) fn check(
     }
     match ask(catalog, &facts, &recipe) {
         Verdict::Accepted { .. } => Ok(()),
+        // The coordinator plans with the site's own facts as well, which this program does not have: what its own do not
+        // know, they cannot forbid.
+        Verdict::Refused { refusal, .. }
+            if matches!(refusal.rule, Rule::GpuKnown | Rule::RecipeKnown) =>
+        {
+            debug!(variant = %spec.variant, "compatibility is not checked: {refusal}");
+            Ok(())
+        }
         Verdict::Refused { refusal, .. } => {
             let message = format!("{} cannot run on this host: {refusal}", spec.variant);
             Err(Failure::new("incompatible", message)

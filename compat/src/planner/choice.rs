@@ -14,7 +14,7 @@ pub(super) struct Choice {
     pub reason: String,
 }
 
-/// The recipe that runs today, if the rules still accept it; else the first accepted one of a preferred TensorFlow; else
+/// The recipe that the host has by the plan before, if the rules still accept it; else the first accepted one of a preferred TensorFlow; else
 /// the first accepted one.
 pub(super) fn choose(
     considered: &[Consideration],
@@ -31,7 +31,8 @@ pub(super) fn choose(
     let taken = match kept {
         Some(kept) => {
             parts.push(format!(
-                "it runs today; rebalancing would move it to {}",
+                "the revision before has it for this host, and it still serves; planned afresh the host would get {} (to \
+                 move it, narrow the constraint)",
                 best.recipe
             ));
             parts.extend(kept.facts());

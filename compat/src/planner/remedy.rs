@@ -77,7 +77,8 @@ fn no_recipe(host: &HostFacts, considered: &[Consideration]) -> (String, String)
         Some(gap) => (gap.to_string(), gap.remedy()),
         None => (
             format!("no recipe is known for {}", host.architecture),
-            "add what is missing to the catalog".to_owned(),
+            "give the coordinator the rows that are missing (`catalog` in coordinator.toml)"
+                .to_owned(),
         ),
     }
 }

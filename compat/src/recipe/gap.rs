@@ -61,19 +61,20 @@ impl RecipeGap {
                 architecture,
                 ..
             } => format!(
-                "no official wheel computes on GPUs on {architecture}: allow the CPU fallback, or bring your own base with \
-                 TensorFlow in it"
+                "no official wheel computes on GPUs on {architecture}: take an image that others built for it (tfleet image \
+                 add)"
             ),
             Self::NoWheel {
                 device: Device::Cpu,
                 ..
             } => "choose a newer TensorFlow".to_owned(),
             Self::NoCudaWheels { .. } => {
-                "choose TensorFlow 2.5 or newer, or add a [[cuda_wheels]] row to the catalog"
+                "choose TensorFlow 2.5 or newer, or give the coordinator a [[cuda_wheels]] row (`catalog` in coordinator.toml)"
                     .to_owned()
             }
             Self::NoBase { .. } => {
-                "add a [[base]] row with such a Python to the catalog".to_owned()
+                "give the coordinator a [[base]] row with such a Python (`catalog` in coordinator.toml)"
+                    .to_owned()
             }
         }
     }

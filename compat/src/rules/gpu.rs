@@ -112,7 +112,7 @@ pub fn gpu_known<'a>(catalog: &'a Catalog, gpu: &'a Gpu) -> Result<KnownGpu<'a>,
                 "{} has compute capability {capability}, which the catalog does not know",
                 gpu.name
             ),
-            "add a [[capability]] row to the catalog",
+            "give the coordinator a [[capability]] row for it (`catalog` in coordinator.toml)",
             FROM_HOST,
         )
     })?;
@@ -125,7 +125,8 @@ pub fn gpu_known<'a>(catalog: &'a Catalog, gpu: &'a Gpu) -> Result<KnownGpu<'a>,
 fn unknown_name(error: GpuLookupError) -> Refusal {
     let remedy = match &error {
         GpuLookupError::Unknown { .. } => {
-            "add a [[gpu]] row to the catalog (drivers up to R470 do not report the compute capability themselves)"
+            "give the coordinator a [[gpu]] row for it (`catalog` in coordinator.toml), since drivers up to R470 do not report \
+             the compute capability themselves"
         }
         GpuLookupError::Ambiguous { .. } => "give the GPU's full name, or its compute capability",
     };

@@ -106,3 +106,36 @@ fn a_builder_behind_an_open_port_of_the_network_is_refused_with_the_way_out() {
         assert!(error.contains("builder.engine"), "{error}");
     }
 }
+
+#[test]
+fn the_sites_own_facts_lie_over_the_built_in_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("catalog.toml");
+    let mut config = read(SMALLEST).unwrap();
+    assert!(
+        config
+            .catalog()
+            .unwrap()
+            .gpu("NVIDIA Quantum 9000")
+            .is_err()
+    );
+    config.catalog.push(file.clone());
+    let missing = config.catalog().unwrap_err();
+    assert!(missing.to_string().contains("catalog.toml"), "{missing}");
+
+    let row = "[[gpu]]\nname = \"NVIDIA Quantum 9000\"\ncapability = \"8.9\"\nclass = \"datacenter\"\nbrand = \"nvidia\"\nforward = \"no\"\nsource = \"x\"\n";
+    fs::write(&file, row).unwrap();
+    let catalog = config.catalog().unwrap();
+    let gpu = catalog.gpu("NVIDIA Quantum 9000").unwrap();
+    assert_eq!(gpu.capability.to_string(), "8.9");
+
+    fs::write(&file, row.replace("source", "suorce")).unwrap();
+    let ConfigError::Catalog { path, source } = config.catalog().unwrap_err() else {
+        panic!("a misspelt key is no fact")
+    };
+    assert_eq!(path, file);
+    let tfleet_compat::CatalogError::Parse { source, .. } = *source else {
+        panic!("{source}")
+    };
+    assert!(source.to_string().contains("line 7"), "{source}");
+}

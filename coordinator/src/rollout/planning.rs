@@ -16,6 +16,7 @@ pub struct Candidate<'a> {
 /// Plans `request` for `hosts`. What `running`, the plan of the release's newest revision, gives a host stays its own
 /// while it serves it. Hosts that said nothing yet are left out, with that as the reason.
 pub fn plan<'a>(
+    catalog: &Catalog,
     request: &ReleaseRequest,
     hosts: impl IntoIterator<Item = Candidate<'a>>,
     running: Option<&Plan>,
@@ -29,13 +30,7 @@ pub fn plan<'a>(
         }
     }
     let spec = ReleaseSpec::new(request.name.as_str(), request.tensorflow.clone());
-    let mut plan = tfleet_compat::plan(
-        Catalog::builtin(),
-        &spec,
-        &known,
-        &Policy::default(),
-        running,
-    )?;
+    let mut plan = tfleet_compat::plan(catalog, &spec, &known, &Policy::default(), running)?;
     plan.unplaced.extend(unknown);
     plan.unplaced.sort_by(|a, b| a.host.cmp(&b.host));
     Ok(plan)

@@ -129,3 +129,20 @@ fn an_image_that_others_built_is_let_pass() {
         Ok(())
     );
 }
+
+#[test]
+fn a_gpu_that_only_the_coordinator_knows_is_let_pass() {
+    let host = host(Some("470.256.02"), Some("NVIDIA Quantum 9000"));
+    assert_eq!(verdict(&host, "tf2.14.1-cuda11.8", GpuRequest::All), Ok(()));
+}
+
+#[test]
+fn a_driver_that_fails_forbids_in_its_own_words() {
+    let mut host = host(Some("470.256.02"), None);
+    host.driver.as_mut().unwrap().fault =
+        Some(Failure::new("nvml-failed", "NVML does not work").with_remedy("reinstall it"));
+    let failure = verdict(&host, "tf2.14.1-cuda11.8", GpuRequest::All).unwrap_err();
+    assert_eq!(failure.rule.as_deref(), Some("driver-health"));
+    assert!(failure.message.contains("NVML does not work"), "{failure}");
+    assert_eq!(failure.remedy.as_deref(), Some("reinstall it"));
+}

@@ -110,3 +110,16 @@ fn a_certificate_is_due_at_half_its_life_and_when_the_clock_was_set_back() {
     assert!(!is_due(hours(0)) && !is_due(hours(83)));
     assert!(is_due(hours(84)) && is_due(hours(-2)));
 }
+
+#[tokio::test]
+async fn a_catalog_that_is_not_well_formed_stops_the_coordinator_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&folder.path().join("data"));
+    let catalog = folder.path().join("catalog.toml");
+    std::fs::write(&catalog, "[[gpus]]\n").unwrap();
+    config.catalog.push(catalog);
+    let data_dir = config.data_dir.clone();
+    let refused = Coordinator::open(config).await;
+    assert!(matches!(refused, Err(AppError::Config(_))));
+    assert!(!data_dir.exists());
+}

@@ -28,6 +28,7 @@ pub fn config(data_dir: &Path) -> Config {
         data_dir: data_dir.to_owned(),
         name: "test".to_owned(),
         advertise: "127.0.0.1".to_owned(),
+        catalog: Vec::new(),
         listen: Listen {
             enrolment: any,
             fleet: any,

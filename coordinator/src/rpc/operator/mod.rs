@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
+use tfleet_compat::Catalog;
 use tfleet_proto::wire;
 use tfleet_proto::wire::operator_server::Operator;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,8 @@ pub struct OperatorService {
     pub store: Store,
     pub fleet: Fleet,
     pub builds: Builds,
+    /// What plans are made from.
+    pub catalog: Arc<Catalog>,
     pub artifacts: Artifacts,
     pub endpoints: Endpoints,
     /// Owns what goes on when a caller has left.

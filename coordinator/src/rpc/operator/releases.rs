@@ -115,7 +115,7 @@ impl OperatorService {
             name: &host.name,
             inventory: host.inventory.as_ref(),
         });
-        let plan = rollout::plan(&spec, candidates, running.as_ref())
+        let plan = rollout::plan(&self.catalog, &spec, candidates, running.as_ref())
             .map_err(|error| Declined::field("spec.tensorflow", error.to_string()))?;
         Ok((spec, plan))
     }
@@ -145,6 +145,7 @@ pub fn wire_release(release: &Release) -> wire::Release {
         builds: release.builds.iter().map(wire_build).collect(),
         created_at: Some(wire_timestamp(release.created_at)),
         created_by: release.created_by.clone(),
+        existed: false,
     }
 }
 
@@ -159,7 +160,6 @@ pub fn wire_build(build: &VariantBuild) -> wire::VariantBuild {
         stored_bytes: build.stored_bytes,
         failure: build.failure.clone().map(Into::into),
     }
-        existed: false,
 }
 
 pub fn wire_phase(phase: BuildPhase) -> wire::BuildPhase {
