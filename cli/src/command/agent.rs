@@ -15,7 +15,7 @@ use super::Context;
 use super::selection::parse_name;
 use super::token::{create, parse_life};
 use crate::error::{Error, ExitStatus};
-use crate::view::note;
+use crate::view::done::BundleWritten;
 use crate::view::token::Token;
 
 const SCRIPT: &str = include_str!("agent/bundle.sh");
@@ -104,12 +104,19 @@ impl Agent {
         let script = script(&bundle, token, &binary, architecture)?;
         write_private(&bundle.out, &[script.as_bytes(), &binary])
             .map_err(Error::file("write", &bundle.out))?;
-        note(&format!(
+        let words = format!(
             "{} is ready; copy it to {} and run it there as root before {}",
             bundle.out.display(),
             bundle.host,
             crate::view::quantity::moment(token.ends_at)
-        ));
+        );
+        let done = BundleWritten {
+            host: &bundle.host,
+            bundle: &bundle.out,
+            architecture,
+            token_ends_at: token.ends_at,
+        };
+        context.output.report(&done, &words)?;
         Ok(ExitStatus::Ok)
     }
 }

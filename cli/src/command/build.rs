@@ -9,16 +9,22 @@ use tfleet_proto::wire;
 use super::release::parse_release;
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
+use crate::view::done::BuildLogLine;
 use crate::view::progress::{Progress, Step};
 use crate::view::quantity::bytes;
 use crate::view::release::{BuildPhase, Builds, VariantBuild};
-use crate::view::{note, write_stdout};
+use crate::view::{Output, note};
 
 const EXAMPLES: &str = "\
 Examples:
   tfleet build train
   tfleet build train:v1 --log tf2.15.1-cuda12.2
   tfleet build log train tf2.15.1-cuda12.2";
+
+const LOG: &str = "\
+Examples:
+  tfleet build log train tf2.15.1-cuda12.2
+  tfleet build log -f train:v1 tf2.15.1-cpu";
 
 /// The build goes on when this command is interrupted; calling it again joins it.
 #[derive(Debug, Args)]
@@ -36,6 +42,7 @@ pub(super) struct Build {
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     /// The full log of a variant's build, finished or running
+    #[command(after_help = LOG)]
     Log {
         #[arg(value_parser = parse_release)]
         release: ReleaseQuery,
@@ -58,7 +65,7 @@ impl Build {
                 }),
                 _,
             ) => {
-                print_log(operator, &release, &variant, follow).await?;
+                print_log(operator, &release, &variant, follow, context.output).await?;
                 Ok(ExitStatus::Ok)
             }
             (None, Some(release)) => build(operator, &release, self.log.as_deref(), context).await,
@@ -99,7 +106,10 @@ async fn build(
                 log_started = true;
                 let (operator, release, variant) =
                     (operator.clone(), release.clone(), wanted.to_owned());
-                following.spawn(async move { print_log(operator, &release, &variant, true).await });
+                let output = context.output;
+                following.spawn(async move {
+                    print_log(operator, &release, &variant, true, output).await
+                });
             }
             Some(_) => {}
             None => show(&mut progress, &event)?,
@@ -183,6 +193,7 @@ async fn print_log(
     release: &ReleaseQuery,
     variant: &str,
     follow: bool,
+    output: Output,
 ) -> Result<(), Error> {
     let action = "read the build log";
     let request = wire::BuildLogRequest {
@@ -196,7 +207,8 @@ async fn print_log(
         .map_err(Error::call(action))?
         .into_inner();
     while let Some(line) = lines.message().await.map_err(Error::call(action))? {
-        write_stdout(&format!("{}\n", line.line))?;
+        let line = &line.line;
+        output.print_line(&BuildLogLine { variant, line }, line)?;
     }
     Ok(())
 }

@@ -6,6 +6,11 @@ use super::Context;
 use crate::error::{Error, ExitStatus};
 use crate::view::fleet::Fleet;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  tfleet fleet
+  tfleet fleet --output json";
+
 pub(super) async fn run(context: &Context) -> Result<ExitStatus, Error> {
     let mut operator = context.connect().await?;
     let answer = operator

@@ -14,9 +14,31 @@ use super::selection::{Selection, list, parse_name};
 use super::token::parse_life;
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
+use crate::view::done::HostRemoved;
 use crate::view::host::{Host, HostDetails, Hosts as HostTable};
 use crate::view::progress::{Progress, Step};
 use crate::view::{note, write_stdout};
+
+const SHOW: &str = "\
+Examples:
+  tfleet hosts show t4
+  tfleet hosts show t4 --output json";
+
+const REMOVE: &str = "\
+To let it in again, make it a new token.
+
+Examples:
+  tfleet hosts rm t4";
+
+const WAIT: &str = "\
+Examples:
+  tfleet hosts wait t4 a100
+  tfleet hosts wait t4 --timeout 10m";
+
+const EXPORT: &str = "\
+Examples:
+  tfleet hosts export  # > fleet.json
+  tfleet hosts export --where 'driver >= 470'";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,16 +69,19 @@ pub(super) struct Hosts {
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     /// Everything about one host
+    #[command(after_help = SHOW)]
     Show {
         #[arg(value_name = "NAME", value_parser = parse_name)]
         host: HostName,
     },
     /// Revoke a host's certificate and forget it; what runs there goes on running
+    #[command(after_help = REMOVE)]
     Rm {
         #[arg(value_name = "NAME", value_parser = parse_name)]
         host: HostName,
     },
     /// Wait until hosts are connected and have told what they have
+    #[command(after_help = WAIT)]
     Wait {
         #[arg(value_name = "NAME", required = true, value_parser = parse_name)]
         hosts: Vec<HostName>,
@@ -64,7 +89,8 @@ enum Subcommands {
         #[arg(long, value_name = "TIME", value_parser = parse_life)]
         timeout: Option<Duration>,
     },
-    /// Names and inventories as JSON, for planning without a coordinator
+    /// Names and inventories as JSON, for other programs
+    #[command(after_help = EXPORT)]
     Export {
         #[command(flatten)]
         selection: Selection,
@@ -98,9 +124,11 @@ impl Hosts {
                     .remove_host(request)
                     .await
                     .map_err(Error::call("remove the host"))?;
-                note(&format!(
+                let words = format!(
                     "{host} is removed: its certificate is revoked and its streams are closed"
-                ));
+                );
+                let done = HostRemoved { removed: &host };
+                context.output.report(&done, &words)?;
             }
             Some(Subcommands::Wait { hosts, timeout }) => {
                 return wait(&mut operator, hosts, timeout, context).await;

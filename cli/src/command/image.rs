@@ -15,9 +15,10 @@ use tonic::Streaming;
 use super::Context;
 use super::plan::parse_release_name;
 use crate::error::{Error, ExitStatus};
+use crate::view::done::BaseImported;
 use crate::view::progress::{Progress, Step};
 use crate::view::release::Release;
-use crate::view::{note, write_stdout};
+use crate::view::{Format, note};
 
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -35,6 +36,7 @@ Examples:
 #[command(after_help = IMAGE)]
 pub(super) enum Image {
     /// Take an image that others built: a `docker save` archive, or an image of the builder's engine
+    #[command(after_help = IMAGE)]
     Add {
         /// A file, - for standard input, or else the name of an image in the builder's engine
         #[arg(value_name = "TAR|ENGINE-IMAGE")]
@@ -55,6 +57,7 @@ pub(super) enum Image {
 #[command(after_help = BASE)]
 pub(super) enum Base {
     /// Bring a root file system or an image archive in as a base for builds
+    #[command(after_help = BASE)]
     Import {
         /// A file, - for standard input, or else the name of an image in the builder's engine
         #[arg(value_name = "TAR|ENGINE-IMAGE")]
@@ -117,8 +120,11 @@ impl Base {
             action,
         );
         let last = upload.feeding.beside(last).await?;
-        note("build on it with --base:");
-        write_stdout(&format!("{}\n", last.base))?;
+        if context.output.format != Format::Json {
+            note("build on it with --base:");
+        }
+        let base = &last.base;
+        context.output.print_line(&BaseImported { base }, base)?;
         Ok(ExitStatus::Ok)
     }
 }

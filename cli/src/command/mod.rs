@@ -117,6 +117,7 @@ enum Command {
     #[command(subcommand)]
     Agent(agent::Agent),
     /// The coordinator: version, hosts, disk
+    #[command(after_help = fleet::EXAMPLES)]
     Fleet,
     /// A completion script for a shell
     Completions(completions::Completions),

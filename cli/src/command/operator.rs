@@ -11,7 +11,7 @@ use super::Context;
 use crate::client::Credentials;
 use crate::client::credentials::CredentialsFile;
 use crate::error::{Error, ExitStatus};
-use crate::view::note;
+use crate::view::done::{OperatorIssued, OperatorRevoked};
 use crate::view::operator::Operators as OperatorTable;
 
 const EXAMPLES: &str = "\
@@ -20,10 +20,25 @@ Examples:
   tfleet operator ls
   tfleet operator revoke alice";
 
+const ISSUE: &str = "\
+Examples:
+  tfleet operator issue alice --out alice.toml
+  tfleet operator issue ci --out ci.toml --life-days 30";
+
+const LIST: &str = "\
+Examples:
+  tfleet operator ls
+  tfleet operator ls --output json";
+
+const REVOKE: &str = "\
+Examples:
+  tfleet operator revoke alice";
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Operators {
     /// A named certificate for another operator, in a credentials file that only its owner can read
+    #[command(after_help = ISSUE)]
     Issue {
         name: String,
         /// The file to write; it must not exist yet
@@ -34,8 +49,10 @@ pub(super) enum Operators {
         life_days: Option<u32>,
     },
     /// Who has a certificate
+    #[command(after_help = LIST)]
     Ls,
     /// End a certificate now, open streams included
+    #[command(after_help = REVOKE)]
     Revoke { name: String },
 }
 
@@ -67,7 +84,9 @@ impl Operators {
                     .revoke_operator(request)
                     .await
                     .map_err(Error::call("revoke the operator"))?;
-                note(&format!("{name}'s certificate is revoked"));
+                let words = format!("{name}'s certificate is revoked");
+                let done = OperatorRevoked { revoked: &name };
+                context.output.report(&done, &words)?;
             }
         }
         Ok(ExitStatus::Ok)
@@ -123,11 +142,16 @@ async fn issue(
         key_pem: key.serialize_pem(),
     };
     file.write_new(&out)?;
-    note(&format!(
+    let words = format!(
         "{} has the new credentials; use it with --credentials, or as TFLEET_CREDENTIALS",
         out.display()
-    ));
-    Ok(())
+    );
+    let done = OperatorIssued {
+        operator: &file.name,
+        credentials: &out,
+        life_days,
+    };
+    context.output.report(&done, &words)
 }
 
 fn pem(certificate: &CertificateDer<'_>) -> String {

@@ -21,10 +21,21 @@ Examples:
   tfleet rollout start train --all --no-wait
   tfleet rollout watch train --timeout 30m";
 
+const START: &str = "\
+Examples:
+  tfleet rollout start train --all
+  tfleet rollout start train:v2 --where 'label.rack = 7' --no-wait";
+
+const WATCH: &str = "\
+Examples:
+  tfleet rollout watch train
+  tfleet rollout watch train --host t4 --timeout 30m";
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Rollout {
     /// Make the release's images desired on hosts, and watch them arrive
+    #[command(after_help = START)]
     Start {
         #[arg(value_parser = parse_release)]
         release: ReleaseQuery,
@@ -34,6 +45,7 @@ pub(super) enum Rollout {
         selection: Selection,
     },
     /// Watch until every host that shall have the release has it, or has failed
+    #[command(after_help = WATCH)]
     Watch {
         #[arg(value_parser = parse_release)]
         release: ReleaseQuery,

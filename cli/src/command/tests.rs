@@ -5,7 +5,9 @@ use tfleet_proto::model::desired::{BindMount, GpuRequest, PortProtocol, RestartP
 
 use super::container_options::{bind, environment, gpus, port, restart_policy, size};
 use super::operator::Operators;
-use super::{Command, CommandLine};
+use super::{Command, CommandLine, Context};
+use crate::error::Error;
+use crate::view::{Format, Output};
 
 #[test]
 fn the_command_line_is_consistent() {
@@ -163,7 +165,6 @@ fn restart_policies_and_gpus_name_what_there_is() {
 fn the_examples_can_be_typed() {
     let mut examples: Vec<String> = Vec::new();
     collect_examples(&CommandLine::command(), &mut examples);
-    assert!(examples.len() > 25, "{examples:?}");
     for extra in [
         "tfleet hosts --all --output json",
         "tfleet token create t4 --output text",
@@ -176,6 +177,123 @@ fn the_examples_can_be_typed() {
     for example in examples {
         let words = split(&example);
         CommandLine::try_parse_from(&words).unwrap_or_else(|error| panic!("{example}\n{error}"));
+    }
+}
+
+/// What README.md and the quick start type, with a shell's variables for words of no meaning here.
+#[test]
+fn what_the_documents_type_can_be_typed() {
+    for (document, text) in [
+        ("README.md", include_str!("../../../README.md")),
+        (
+            "deploy/quickstart/up.sh",
+            include_str!("../../../deploy/quickstart/up.sh"),
+        ),
+    ] {
+        let lines = typed_lines(text);
+        assert!(lines.len() > 8, "{document}: {lines:?}");
+        for line in lines {
+            let words = shell_words(&line);
+            CommandLine::try_parse_from(&words)
+                .unwrap_or_else(|error| panic!("{document}: {line}\n{error}"));
+        }
+    }
+}
+
+/// The commands of a script, or of a document's code blocks: each from `tfleet `, at a line's beginning or after `$(`, to
+/// its end.
+fn typed_lines(text: &str) -> Vec<String> {
+    let text = text.replace("\\\n", " ");
+    let code: Vec<&str> = if text.contains("\n```\n") {
+        text.split("\n```\n").skip(1).step_by(2).collect()
+    } else {
+        vec![&text]
+    };
+    let command = |line: &str| {
+        let line = line.trim();
+        let inner = line.find("$(tfleet ").map(|at| &line[at + 2..]);
+        let line = inner.map_or(line, |inner| inner.trim_end_matches(')'));
+        line.starts_with("tfleet ").then(|| line.to_owned())
+    };
+    let lines = code.into_iter().flat_map(str::lines);
+    lines.filter_map(command).collect()
+}
+
+/// Words up to a comment, a redirection or the next command, with quotes taken off.
+fn shell_words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = line.trim();
+    while let Some(first) = rest.chars().next() {
+        let (word, after) = match first {
+            '#' | '>' | '|' | '&' => break,
+            '\'' | '"' => rest[1..].split_once(first).unwrap_or((&rest[1..], "")),
+            _ => rest.split_once(' ').unwrap_or((rest, "")),
+        };
+        match word {
+            "2>&1" => break,
+            "" => {}
+            word => words.push(
+                word.replace("${hosts[@]}", "t4")
+                    .replace("${hosts[0]}", "t4")
+                    .replace("$release", "train")
+                    .replace("$constraint", ">=2.14")
+                    .replace("$host", "t4"),
+            ),
+        }
+        rest = after.trim_start();
+    }
+    words
+}
+
+#[test]
+fn every_command_that_can_be_typed_has_examples_of_its_own() {
+    let mut without = Vec::new();
+    collect_without_example("tfleet", &CommandLine::command(), &mut without);
+    assert!(without.is_empty(), "no example of: {without:?}");
+}
+
+/// The paths of the leaves whose help has no line that types them.
+fn collect_without_example(path: &str, command: &clap::Command, without: &mut Vec<String>) {
+    if command.get_subcommands().next().is_none() {
+        let mut examples = Vec::new();
+        collect_examples(command, &mut examples);
+        let types_it = |line: &String| {
+            line.strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        if !examples.iter().any(types_it) {
+            without.push(path.to_owned());
+        }
+    }
+    for subcommand in command.get_subcommands() {
+        let path = format!("{path} {}", subcommand.get_name());
+        collect_without_example(&path, subcommand, without);
+    }
+}
+
+/// No coordinator is there to be asked: who would ask it would get another error.
+#[tokio::test]
+async fn a_command_that_changes_something_wants_its_hosts_selected() {
+    for line in [
+        "tfleet release create train --tensorflow >=2.14",
+        "tfleet rollout start train",
+        "tfleet run train --name tf",
+        "tfleet start tf",
+        "tfleet stop tf",
+        "tfleet restart tf",
+        "tfleet rm tf",
+        "tfleet exec tf -- true",
+    ] {
+        let typed = CommandLine::try_parse_from(split(line)).expect(line);
+        let context = Context {
+            credentials: Some("/nonexistent".into()),
+            output: Output::to_stdout(Format::Table),
+        };
+        let refused = typed.command.run(&context).await;
+        assert!(
+            matches!(&refused, Err(Error::Usage(why)) if why.contains("no hosts are selected")),
+            "{line}: {refused:?}"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod container;
+pub mod done;
 pub mod fleet;
 pub mod grid;
 pub mod host;
@@ -68,6 +69,25 @@ impl Output {
             Format::Text => value.grids().iter().map(Grid::to_text).collect(),
         };
         write_stdout(&text)
+    }
+
+    /// Reports what was done where there is nothing to show: a line for people beside the result, or a document.
+    pub fn report<T: Serialize>(&self, done: &T, words: &str) -> Result<(), Error> {
+        match self.format {
+            Format::Json => write_stdout(&json(done, true)?),
+            Format::Table | Format::Text => {
+                note(words);
+                Ok(())
+            }
+        }
+    }
+
+    /// Prints one line of a text that is the result itself, for programs inside a document of its own.
+    pub fn print_line<T: Serialize>(&self, document: &T, line: &str) -> Result<(), Error> {
+        match self.format {
+            Format::Json => write_stdout(&json(document, false)?),
+            Format::Table | Format::Text => write_stdout(&format!("{line}\n")),
+        }
     }
 
     /// Prints one of a sequence of results: a table each time, or one line of JSON.

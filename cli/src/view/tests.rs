@@ -176,3 +176,27 @@ fn a_line_of_progress_tells_how_much_how_fast_and_how_long() {
         "building: step 3/7, for 65s"
     );
 }
+
+#[test]
+fn what_has_nothing_to_show_is_a_document_for_programs() {
+    let host: tfleet_proto::model::name::HostName = "t4".parse().expect("host");
+    let bundle = done::BundleWritten {
+        host: &host,
+        bundle: "t4.run".as_ref(),
+        architecture: "x86_64",
+        token_ends_at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    assert_eq!(
+        json(&bundle, false).expect("json"),
+        r#"{"host":"t4","bundle":"t4.run","architecture":"x86_64","token_ends_at":"1970-01-01T00:00:00Z"}"#.to_owned()
+            + "\n"
+    );
+    let line = done::BuildLogLine {
+        variant: "tf2.15.1-cpu",
+        line: "said \"x\"",
+    };
+    assert_eq!(
+        json(&line, false).expect("json"),
+        "{\"variant\":\"tf2.15.1-cpu\",\"line\":\"said \\\"x\\\"\"}\n"
+    );
+}
