@@ -15,7 +15,7 @@ if [ -n "${KEEP:-}" ]; then
     echo "Stopped. Images and state are kept in $state."
 else
     lab down --purge
-    rm -rf "$coordinator"
+    rm -rf "$coordinator" "$state/size"
     rmdir "$state" 2>/dev/null || true
     echo "Stopped, and $state removed."
 fi

@@ -15,12 +15,23 @@ show='import tensorflow as tf; print(tf.__version__, tf.sysconfig.get_build_info
 command -v apt-get >/dev/null || fail "this installs Debian packages, and there is no apt-get here."
 command -v cargo >/dev/null || fail "cargo is missing: install Rust first."
 
+# A lab that is up keeps its hosts and its addresses: another set of them would meet it half.
+size=${SMALL:+small}
+was=$(cat "$state/size" 2>/dev/null || true)
+if [ -e "$state/lab.json" ] && [ -n "$was" ] && [ "$was" != "${size:-full}" ]; then
+    fail "the lab below $state is the $was one; run 'make quickstart-down' first."
+fi
+
 say "Disk"
 mkdir -p "$state"
 if [ ! -e "$coordinator/done" ]; then
     free_gb=$(($(df --output=avail -B1 "$state" | tail -1) / 1000000000))
-    echo "Builds, stored images and ${#hosts[@]} engines need about $need_gb GB below $state at their peak; $free_gb GB are free."
-    [ "$free_gb" -ge "$need_gb" ] ||
+    # What an earlier try left is part of the need.
+    used_gb=$(($(du -s -B1 "$state" 2>/dev/null | cut -f1) / 1000000000))
+    more_gb=$((need_gb > used_gb ? need_gb - used_gb : 0))
+    echo "Builds, stored images and ${#hosts[@]} engines need about $need_gb GB below $state at their peak;" \
+        "$used_gb GB are there already, and $free_gb GB are free."
+    [ "$free_gb" -ge "$more_gb" ] ||
         fail "too little disk. Free some, set TFLEET_LAB_DIR to a folder on a larger one, or try 'make quickstart SMALL=1'."
 else
     echo "The lab keeps $(du -sh "$state" 2>/dev/null | cut -f1) below $state."
@@ -35,6 +46,7 @@ cd "$root"
 cargo build --release --locked -p tfleet -p tfleet-agent -p tfleet-coordinator -p tfleet-tests -p tfleet-fake-nvml -p tfleet-fake-runtime
 
 say "Lab: ${#hosts[@]} hosts with their own network, Docker Engine and agent. Their GPUs are imitated; everything else is real."
+echo "${size:-full}" >"$state/size"
 lab up --config "$config"
 
 say "Coordinator"
@@ -58,7 +70,14 @@ for host in "${hosts[@]}"; do
     fi
 done
 lab agent start "${hosts[@]}" --binary "$bin/tfleet-agent"
-tfleet hosts wait "${hosts[@]}"
+tfleet hosts wait "${hosts[@]}" --timeout 2m || {
+    for host in "${hosts[@]}"; do
+        log=$state/hosts/$host/agent/supervisor.log
+        printf '\nThe end of %s:\n' "$log" >&2
+        tail -n 5 "$log" >&2 || true
+    done
+    fail "not every host came; the log of a host's agent is $state/hosts/HOST/agent/supervisor.log"
+}
 
 say "Inventory"
 tfleet hosts --all
@@ -89,7 +108,7 @@ The GPUs of these hosts are imitated (by a library and an OCI runtime), so nothi
 Look further:
   export TFLEET_CREDENTIALS=$TFLEET_CREDENTIALS PATH=$bin:\$PATH
   tfleet hosts show ${hosts[0]}
-  tfleet plan $release --tensorflow '>=2.16' --all     what another release would mean
+  tfleet plan $release --tensorflow '>=2.16' --all  # what another release would mean
   tfleet logs tf --all
   tfleet exec -it tf --host ${hosts[0]} -- bash
   tfleet-lab docker ${hosts[0]} -- ps                  the host's own engine
