@@ -172,6 +172,24 @@ fn rooms_have_names_that_say_something() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+#[test]
+fn no_document_has_a_place_that_is_still_to_be_filled() {
+    let unfilled: Vec<String> = files_named(&root(), "md")
+        .iter()
+        .flat_map(|file| {
+            let text = read(file);
+            let lines: Vec<String> = text
+                .lines()
+                .enumerate()
+                .filter(|(_, line)| line.contains("@@"))
+                .map(|(index, line)| format!("{}:{}: {line}", file.display(), index + 1))
+                .collect();
+            lines
+        })
+        .collect();
+    assert!(unfilled.is_empty(), "{}", unfilled.join("\n"));
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -184,6 +202,15 @@ fn read(file: &Path) -> String {
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    files_named(folder, "rs")
+}
+
+/// All files below a folder whose name ends so, but for what is built and what git and the lab keep.
+fn files_named(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let not_ours = |path: &Path| {
+        path.file_name()
+            .is_some_and(|name| name == "target" || name.to_string_lossy().starts_with('.'))
+    };
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -192,8 +219,13 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         {
             let path = entry.expect("directory entry").path();
             if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                if !not_ours(&path) {
+                    folders.push(path);
+                }
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == ending)
+            {
                 found.push(path);
             }
         }
