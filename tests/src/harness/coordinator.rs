@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::lab::{Daemon, Programs};
+use crate::lab::{Daemon, Programs, coordinator_daemon, coordinator_folder};
 
 pub struct Coordinator {
     program: PathBuf,
@@ -18,14 +18,16 @@ pub struct Coordinator {
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 impl Coordinator {
-    /// Writes the configuration of a coordinator at `address`, with `builder` as its building engine.
+    /// Writes the configuration of a coordinator at `address`, with `builder` as its building engine and `build` as the
+    /// content of the table `[build]`.
     pub fn new(
         programs: &Programs,
         state: &Path,
         address: &str,
         builder: Option<&str>,
+        build: &str,
     ) -> Result<Self> {
-        let folder = state.join("coordinator");
+        let folder = coordinator_folder(state);
         fs::create_dir_all(&folder)?;
         let data = folder.join("data");
         let mut config = format!(
@@ -38,13 +40,11 @@ impl Coordinator {
                 "[[builder]]\narchitecture = \"x86_64\"\nengine = \"{engine}\"\n\n"
             ));
         }
-        config.push_str(
-            "[build]\nnetwork = \"host\"\nca_bundle = \"/etc/ssl/certs/ca-certificates.crt\"\n",
-        );
+        config.push_str(&format!("[build]\n{build}"));
         fs::write(folder.join("coordinator.toml"), config)?;
         Ok(Self {
             program: programs.coordinator()?,
-            daemon: Daemon::new(&folder, "coordinator"),
+            daemon: coordinator_daemon(state),
             folder,
         })
     }

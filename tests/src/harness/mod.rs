@@ -10,12 +10,13 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 pub use coordinator::Coordinator;
 pub use operator::{Answer, Operator};
 
-use crate::lab::{Programs, TestLab};
+use crate::lab::{Programs, TestLab, run};
 
 /// A lab whose hosts are enrolled and connected.
 pub struct TestFleet {
@@ -25,10 +26,18 @@ pub struct TestFleet {
     lab: TestLab,
 }
 
+/// Builds reach the package mirrors as this machine does: in its network, with its certificate authorities.
+pub const BUILD: &str = "network = \"host\"\nca_bundle = \"/etc/ssl/certs/ca-certificates.crt\"\n";
+
 impl TestFleet {
     /// Starts a coordinator and enrols every host of the lab.
     pub fn up(lab: TestLab) -> Result<Self> {
-        let fleet = Self::without_agents(lab)?;
+        Self::building(lab, BUILD)
+    }
+
+    /// The same with another table `[build]` in the coordinator's configuration.
+    pub fn building(lab: TestLab, build: &str) -> Result<Self> {
+        let fleet = Self::coordinated(lab, build)?;
         let names: Vec<String> = fleet
             .lab
             .hosts()
@@ -47,6 +56,10 @@ impl TestFleet {
 
     /// A coordinator, and hosts that have not heard of it.
     pub fn without_agents(lab: TestLab) -> Result<Self> {
+        Self::coordinated(lab, BUILD)
+    }
+
+    fn coordinated(lab: TestLab, build: &str) -> Result<Self> {
         let programs = Programs::beside_this_program()?;
         let builder = lab.builder().ok().map(crate::lab::Engine::endpoint);
         let coordinator = Coordinator::new(
@@ -54,6 +67,7 @@ impl TestFleet {
             lab.state(),
             &lab.address().to_string(),
             builder.as_deref(),
+            build,
         )?;
         let operator = Operator::new(&programs, coordinator.credentials())?;
         coordinator.start()?;
@@ -102,6 +116,43 @@ impl TestFleet {
 
     pub fn operator(&self) -> &Operator {
         &self.operator
+    }
+
+    /// What `tfleet hosts show HOST` says, as JSON.
+    pub fn shown(&self, host: &str) -> Result<Value> {
+        self.ok(["hosts", "show", host, "--output", "json"])?.json()
+    }
+
+    /// Types a command over hosts that must fail for this one, and gives the failure: its code, message, rule, remedy.
+    pub fn fails(&self, host: &str, arguments: &[&str]) -> Result<Value> {
+        // Before `--`, behind which everything is the container's command.
+        let command = arguments.iter().position(|word| *word == "--");
+        let (ours, theirs) = arguments.split_at(command.unwrap_or(arguments.len()));
+        let answer = self.tfleet([ours, &["--output", "json"], theirs].concat())?;
+        ensure!(answer.code == 1, "expected exit status 1: {answer:?}");
+        let results = answer.json()?;
+        let result = results
+            .as_array()
+            .and_then(|results| results.iter().find(|result| result["host"] == host))
+            .with_context(|| format!("nothing about {host} in {results}"))?;
+        ensure!(result["outcome"] == "failed", "it did not fail: {result}");
+        Ok(result["failure"].clone())
+    }
+
+    /// Makes the release `NAME` of an image with a shell and these files. The image's configuration is changed as
+    /// `docker import --change` does.
+    pub fn add_image(&self, name: &str, files: &[(&str, &[u8])], changes: &[&str]) -> Result<()> {
+        let folder = tempfile::TempDir::new_in("/var/tmp")?;
+        let root = folder.path().join("root.tar");
+        tiny_root(&root, files)?;
+        let mut import = self.builder()?.docker();
+        import.arg("import");
+        for change in changes {
+            import.args(["--change", change]);
+        }
+        run(import.arg(&root).arg(name))?;
+        self.ok(["image", "add", name, "--name", name])?;
+        Ok(())
     }
 }
 

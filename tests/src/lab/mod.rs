@@ -41,7 +41,7 @@ pub use model::{cuda_of, machine};
 pub use network::HostNetwork;
 pub use nvml_library::{SymbolSet, hide_symbols};
 pub use programs::Programs;
-pub use test_lab::TestLab;
+pub use test_lab::{TestLab, TestLabBuilder, coordinator_daemon, coordinator_folder};
 pub use tfleet_fake_gpu as gpu;
 
 use builder::Builder;

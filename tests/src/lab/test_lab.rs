@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use super::daemon::Daemon;
 use super::description::{Description, HostDescription};
 use super::engine::EngineKind;
 use super::error::{LabError, at};
@@ -22,6 +23,16 @@ pub struct TestLab {
 pub struct TestLabBuilder {
     description: Description,
     programs: Option<Programs>,
+}
+
+/// Where the coordinator of a test's fleet has its files. It runs outside of the lab's namespaces.
+pub fn coordinator_folder(state: &Path) -> PathBuf {
+    state.join("coordinator")
+}
+
+/// That coordinator. A test that was killed leaves it running, on the addresses of the lab's number.
+pub fn coordinator_daemon(state: &Path) -> Daemon {
+    Daemon::new(&coordinator_folder(state), "coordinator")
 }
 
 const NUMBERS: &str = "/run/tfleet-lab";
@@ -81,6 +92,8 @@ impl TestLabBuilder {
                 .map_or_else(|| PathBuf::from(CACHE), PathBuf::from),
             programs,
         };
+        // Before its files go, and with them the only record of its process.
+        coordinator_daemon(&site.state).kill()?;
         // The hosts of a left-over lab are those that have a folder; how they were described no longer matters.
         let left_over = left_over(&site.state)?;
         Lab::new(&left_over, &site)?.purge()?;

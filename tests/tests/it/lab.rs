@@ -1,12 +1,14 @@
 //! The lab itself: each generation of engine, the fake runtime, and that a lab leaves nothing behind.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tfleet_tests::harness::TestFleet;
 use tfleet_tests::lab::{Engine, EngineKind, GpuAccess, HostDescription, TestLab, run};
 
 /// Gives an engine a tiny image, `tiny`, without a registry: a static shell and its tools.
@@ -313,6 +315,52 @@ fn a_lab_that_goes_leaves_nothing_behind() {
     assert!(!Path::new("/sys/class/net").join(bridge).exists());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(state.to_str().unwrap()));
+}
+
+/// Set for the process that raises a fleet and is killed with it.
+const DOOMED: &str = "TFLEET_TEST_DOOMED";
+
+#[test]
+fn what_a_killed_test_left_running_is_ended_before_the_next_lab_of_its_number() {
+    let lab = || TestLab::with_host(HostDescription::new("a")).up().unwrap();
+    if std::env::var_os(DOOMED).is_some() {
+        let fleet = TestFleet::up(lab()).unwrap();
+        let coordinator = fleet.coordinator().pid().unwrap();
+        println!("standing {} {coordinator}", fleet.id());
+        loop {
+            sleep(Duration::from_secs(60));
+        }
+    }
+    let mut doomed = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture"])
+        .arg("lab::what_a_killed_test_left_running_is_ended_before_the_next_lab_of_its_number")
+        .env(DOOMED, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(doomed.stdout.take().unwrap()).lines();
+    // The test harness writes on the same line.
+    let standing = lines.find_map(|line| Some(line.unwrap().split_once("standing ")?.1.to_owned()));
+    doomed.kill().unwrap();
+    doomed.wait().unwrap();
+    let standing = standing.expect("the doomed fleet came up");
+    let (number, coordinator) = standing.split_once(' ').unwrap();
+    let runs = || Path::new(&format!("/proc/{coordinator}/exe")).exists();
+    assert!(runs(), "nobody ended the coordinator");
+
+    // Another test on this machine may hold a lower number, or have let one go.
+    let mut others = Vec::new();
+    let same = loop {
+        let next = lab();
+        if next.id().to_string() == number {
+            break next;
+        }
+        others.push(next);
+        assert!(others.len() < 9, "the number {number} does not come");
+    };
+    assert!(!runs(), "the coordinator outlives its lab");
+    let fleet = TestFleet::up(same).unwrap();
+    fleet.ok(["hosts", "show", "a"]).unwrap();
 }
 
 /// Waits for a level, for as long as a slow machine may need.
