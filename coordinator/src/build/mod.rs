@@ -42,6 +42,7 @@ pub use import::ImageSource;
 pub use lock::{Group, GroupKind, Lock, LockedWheel};
 pub use log::LogLine;
 pub use order::{Additions, Order};
+pub use resolver::UV_VERSION;
 pub use status::{BuildPhase, BuildStatus, Built};
 
 /// Two builds overlap well: one downloads while the other compresses. More would only share the disk.

@@ -17,7 +17,8 @@ use super::lock::{LockedWheel, read_pylock};
 use super::log::BuildLog;
 use super::sources::{Index, Sources};
 
-const UV_VERSION: &str = "0.13.9";
+/// The version of uv. A site whose indexes are its own must offer it.
+pub const UV_VERSION: &str = "0.13.9";
 
 /// SHA-256 of its wheels for manylinux 2.17.
 const UV_X86_64: &str = "d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19";

@@ -1,7 +1,7 @@
 //! Builds on real engines: a base bootstrapped from Debian packages, small Python packages, everything else as in a
 //! real image.
 
-mod index;
+pub mod index;
 mod secrets;
 mod workshop;
 

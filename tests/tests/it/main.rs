@@ -13,3 +13,4 @@ mod inventory;
 mod lab;
 mod main_job;
 mod nvml;
+mod variants;

@@ -162,7 +162,12 @@ impl State {
             .unwrap_or_default();
         let links: String = wheels
             .iter()
-            .filter(|(file, _)| file.split('-').next() == Some(project))
+            // A file's name has underscores where the project's has dashes.
+            .filter(|(file, _)| {
+                file.split('-')
+                    .next()
+                    .is_some_and(|name| name.replace('_', "-") == project)
+            })
             .map(|(file, bytes)| {
                 let hash = tfleet_proto::model::digest::Digest::of(bytes).hex();
                 format!("<a href=\"/files/{file}#sha256={hash}\">{file}</a>\n")

@@ -1,0 +1,265 @@
+//! The main job with the recipes' own names and versions: each driver gets its own variant. The wheels are stubs from
+//! an index of the test's own, so that what is left out is their weight alone.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+use tfleet_compat::{Architecture, Catalog, Recipe, TensorflowVersion};
+use tfleet_coordinator::build::UV_VERSION;
+use tfleet_tests::harness::{BUILD, TestFleet, eventually};
+use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
+
+use crate::build::index::{Index, Manner};
+
+/// Host, variant, the TensorFlow that it prints.
+const PLACED: [(&str, &str, &str); 3] = [
+    ("t4", "tf2.14.1-cuda11.8", "2.14.1"),
+    ("a100", "tf2.15.1-cuda12.2", "2.15.1"),
+    ("cpu", "tf2.15.1-cpu", "2.15.1"),
+];
+/// What a second time may cost on the wire: statuses and heartbeats, and no chunk of any image.
+const TALK_BYTES: u64 = 256 << 10;
+
+/// What the recipes ask for: "tensorflow==2.14.1", "numpy<2".
+fn requirements() -> Vec<String> {
+    let catalog = Catalog::builtin();
+    let recipe = |version: &str, gpu: bool| {
+        let version: TensorflowVersion = version.parse().unwrap();
+        let release = catalog.tensorflow_release(version.minor()).unwrap();
+        let make = if gpu {
+            Recipe::for_gpu
+        } else {
+            Recipe::for_cpu
+        };
+        make(catalog, release, &version, Architecture::X86_64).unwrap()
+    };
+    let recipes = [
+        recipe("2.14.1", true),
+        recipe("2.15.1", true),
+        recipe("2.15.1", false),
+    ];
+    let mut all: Vec<String> = recipes
+        .into_iter()
+        .flat_map(|recipe| recipe.requirements)
+        .collect();
+    all.push("pip".to_owned());
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// A wheel for this requirement, with the tags that the real one has.
+fn stub(requirement: &str) -> Result<(String, Vec<u8>)> {
+    const PACK: &str = r#"
+import base64, hashlib, sys, zipfile
+path, name, version, tag, package = sys.argv[1:]
+info = f"{name}-{version}.dist-info"
+files = {
+    f"{package}/__init__.py": f"__version__ = '{version}'\n",
+    f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n",
+    f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: {tag}\n",
+}
+record = ""
+with zipfile.ZipFile(path, "w") as wheel:
+    for file, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        record += f"{file},sha256={digest},{len(text.encode())}\n"
+        wheel.writestr(zipfile.ZipInfo(file), text)
+    wheel.writestr(zipfile.ZipInfo(f"{info}/RECORD"), record + f"{info}/RECORD,,\n")
+"#;
+    let (name, version) = match requirement.split_once("==") {
+        Some((name, version)) => (name, version),
+        None if requirement == "numpy<2" => ("numpy", "1.26.4"),
+        None => (requirement, "24.0"),
+    };
+    let (tag, package) = match name {
+        "tensorflow" | "tensorflow-cpu" | "numpy" => (
+            "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64",
+            name.trim_end_matches("-cpu").to_owned(),
+        ),
+        "pip" => ("py3-none-any", name.to_owned()),
+        _ => {
+            let library = name
+                .trim_start_matches("nvidia-")
+                .rsplit_once('-')
+                .map_or(name, |(library, _)| library);
+            (
+                "py3-none-manylinux1_x86_64",
+                format!("nvidia/{}", library.replace('-', "_")),
+            )
+        }
+    };
+    let name = name.replace('-', "_");
+    let folder = TempDir::new()?;
+    let file = format!("{name}-{version}-{tag}.whl");
+    let path = folder.path().join(&file);
+    let mut pack = Command::new("python3");
+    pack.args(["-c", PACK]).arg(&path);
+    run(pack.args([name.as_str(), version, tag, &package]))?;
+    Ok((file, std::fs::read(path)?))
+}
+
+/// The installer, from the machine's own index: it works, so it must be the real one.
+fn installer() -> Result<(String, Vec<u8>)> {
+    let folder = TempDir::new()?;
+    let mut download = Command::new("python3");
+    download.args(["-m", "pip", "--disable-pip-version-check", "download"]);
+    download.args(["--quiet", "--no-deps", "--only-binary=:all:"]);
+    download.args(["--platform=manylinux_2_17_x86_64", "--dest"]);
+    download.arg(folder.path());
+    run(download.arg(format!("uv=={UV_VERSION}")))?;
+    let entry = std::fs::read_dir(folder.path())?
+        .next()
+        .context("pip downloaded nothing")??;
+    let file = entry.file_name().to_string_lossy().into_owned();
+    Ok((file, std::fs::read(entry.path())?))
+}
+
+/// The quickstart's fleet and an index with all that its images need.
+async fn quickstart() -> Result<(TestFleet, Index)> {
+    let index = Index::start(Manner::Serving, None).await;
+    index.offer(installer()?);
+    for requirement in requirements() {
+        index.offer(stub(&requirement)?);
+    }
+    let folder = TempDir::new()?;
+    let policy = folder.path().join("policy.toml");
+    std::fs::write(&policy, "exec = true\n")?;
+    let lab = TestLab::builder()
+        .builder_engine(EngineKind::System)
+        .policy(&policy)
+        .host(
+            HostDescription::new("t4")
+                .driver("470.256.02")
+                .gpu("Tesla T4"),
+        )
+        .host(
+            HostDescription::new("a100")
+                .driver("535.183.01")
+                .gpu("NVIDIA A100-SXM4-40GB"),
+        )
+        .host(HostDescription::new("cpu"));
+    let build = format!("{BUILD}python_indexes = [\"{}\"]\n", index.url());
+    Ok((TestFleet::building(lab.up()?, &build)?, index))
+}
+
+/// The commands of the quickstart. Gives the builds.
+fn main_job(fleet: &TestFleet) -> Result<Value> {
+    fleet.ok([
+        "release",
+        "create",
+        "train",
+        "--tensorflow",
+        ">=2.14,<2.16",
+        "--all",
+    ])?;
+    let builds = fleet.ok(["build", "train", "--output", "json"])?.json()?;
+    fleet.ok(["rollout", "start", "train", "--all"])?;
+    fleet.ok([
+        "run",
+        "train",
+        "--name",
+        "tf",
+        "--all",
+        "--detach",
+        "--replace",
+    ])?;
+    Ok(builds)
+}
+
+/// Bytes that went to this host since it came up.
+fn sent_to(fleet: &TestFleet, host: &str) -> Result<u64> {
+    let cable = fleet.host(host)?.network().cable().to_owned();
+    let counter = format!("/sys/class/net/{cable}/statistics/tx_bytes");
+    Ok(std::fs::read_to_string(counter)?.trim().parse()?)
+}
+
+/// What must be so after each time: every host has its own variant and no other, and it works.
+fn check(fleet: &TestFleet) -> Result<()> {
+    for (host, variant, tensorflow) in PLACED {
+        let mut list = fleet.host(host)?.engine().docker();
+        let tags = run(list.args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]))?;
+        ensure!(
+            tags.lines().all(|tag| tag.starts_with("tfleet/train:")),
+            "{host} has {tags}"
+        );
+        for (_, other, _) in PLACED {
+            let has = tags.lines().any(|tag| tag.ends_with(&format!("-{other}")));
+            ensure!(
+                has == (other == variant),
+                "{host} has {tags}, and its variant is {variant}"
+            );
+        }
+        let script = "import tensorflow, importlib.metadata as metadata; \
+                      print('version', tensorflow.__version__, sorted({d.name for d in metadata.distributions()}))";
+        let said = fleet.ok(["exec", "tf", "--host", host, "--", "python", "-c", script])?;
+        ensure!(
+            said.stdout.contains(&format!("version {tensorflow} ")),
+            "{host}: {}",
+            said.stdout
+        );
+        let cuda = match variant.split_once("-cuda") {
+            Some((_, "11.8")) => Some("nvidia-cudnn-cu11"),
+            Some(_) => Some("nvidia-cudnn-cu12"),
+            None => None,
+        };
+        for library in ["nvidia-cudnn-cu11", "nvidia-cudnn-cu12"] {
+            ensure!(
+                said.stdout.contains(library) == (cuda == Some(library)),
+                "{host}: {}",
+                said.stdout
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_driver_gets_its_own_variant_and_the_second_time_nothing_is_built_or_sent()
+-> Result<()> {
+    let (fleet, index) = quickstart().await?;
+    let first = main_job(&fleet)?;
+    let mut built: Vec<&str> = first
+        .as_array()
+        .context("builds")?
+        .iter()
+        .filter_map(|build| build["variant"].as_str())
+        .collect();
+    built.sort_unstable();
+    ensure!(
+        built == ["tf2.14.1-cuda11.8", "tf2.15.1-cpu", "tf2.15.1-cuda12.2"],
+        "{first}"
+    );
+    check(&fleet)?;
+    let before: Vec<u64> = PLACED
+        .iter()
+        .map(|(host, ..)| sent_to(&fleet, host))
+        .collect::<Result<_>>()?;
+    ensure!(
+        before.iter().all(|bytes| *bytes > 16 * TALK_BYTES),
+        "an image is more than that: {before:?}"
+    );
+
+    // Nothing can be built from here on.
+    fleet.builder()?.stop()?;
+    drop(index);
+    let second = main_job(&fleet)?;
+    let artifacts = |builds: &Value| -> Vec<Value> {
+        let builds = builds.as_array().into_iter().flatten();
+        builds
+            .map(|build| serde_json::json!([build["variant"], build["artifact"]]))
+            .collect()
+    };
+    ensure!(artifacts(&first) == artifacts(&second), "{first}\n{second}");
+    eventually(Duration::from_secs(30), || check(&fleet))?;
+    for ((host, ..), before) in PLACED.iter().zip(before) {
+        let sent = sent_to(&fleet, host)? - before;
+        ensure!(sent < TALK_BYTES, "{host} was sent {sent} bytes again");
+        let image = fleet.shown(host)?["status"]["images"][0].clone();
+        ensure!(image["phase"] == "present", "{host}: {image}");
+    }
+    Ok(())
+}
