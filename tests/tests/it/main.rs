@@ -9,6 +9,7 @@ mod build;
 mod containers;
 mod delivery;
 mod faults;
+mod gpu;
 mod inventory;
 mod lab;
 mod main_job;
