@@ -14,4 +14,5 @@ mod inventory;
 mod lab;
 mod main_job;
 mod nvml;
+mod policy;
 mod variants;
