@@ -13,6 +13,7 @@ mod gpu;
 mod inventory;
 mod lab;
 mod main_job;
+mod memory;
 mod nvml;
 mod policy;
 mod variants;
