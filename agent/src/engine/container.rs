@@ -43,7 +43,7 @@ impl Engine {
         let body = body(spec, image_id, gpu_mode, labels)?;
         let operation = "create a container";
         let created = self.ask(operation, docker.create_container(Some(options), body));
-        let created = self.within(self.container_step, operation, created).await?;
+        let created = self.within(self.patience.container_step, operation, created).await?;
         for warning in created.warnings {
             warn!(
                 container = spec.name,
@@ -58,7 +58,7 @@ impl Engine {
         let docker = self.lasting().await?;
         let operation = "start a container";
         let started = self.ask(operation, docker.start_container(id, None));
-        self.within(self.container_step, operation, started).await
+        self.within(self.patience.container_step, operation, started).await
     }
 
     /// Asks a container to end, and kills it after the grace; zero: the engine's own (10 s). One that does not run stays
@@ -70,7 +70,7 @@ impl Engine {
             options = options.t(seconds);
         }
         let operation = "stop a container";
-        let limit = longest_grace(grace_seconds) + self.container_step;
+        let limit = longest_grace(grace_seconds) + self.patience.container_step;
         let stopped = self.ask(operation, docker.stop_container(id, Some(options.build())));
         self.within(limit, operation, stopped).await
     }
@@ -82,7 +82,7 @@ impl Engine {
             options = options.t(seconds);
         }
         let operation = "restart a container";
-        let limit = longest_grace(grace_seconds) + self.container_step;
+        let limit = longest_grace(grace_seconds) + self.patience.container_step;
         let restarted = self.ask(
             operation,
             docker.restart_container(id, Some(options.build())),
@@ -104,7 +104,7 @@ impl Engine {
                 Err(error) => Err(self.failed(operation, error)),
             }
         };
-        self.within(self.container_step, operation, removed).await
+        self.within(self.patience.container_step, operation, removed).await
     }
 }
 

@@ -39,7 +39,7 @@ pub enum EngineError {
         operation: &'static str,
         seconds: u64,
     },
-    #[error("the engine neither took nor said anything for {} minutes while it loaded an image", seconds / 60)]
+    #[error("the engine neither took nor said anything for {seconds} s while it loaded an image")]
     Stalled { seconds: u64 },
     #[error("the engine has another image under {reference} than the one that it was given")]
     WrongImage { reference: String },

@@ -17,10 +17,7 @@ use tracing::debug;
 use super::refusal::Refusal;
 use super::{Engine, EngineError};
 
-/// An engine that neither takes nor says anything for so long is stuck. Newer ones unpack a layer of several gigabytes
-/// without a word, which took minutes on the slowest disk that we saw.
-pub(super) const STALL: Duration = Duration::from_secs(15 * 60);
-/// So often within that time the engine is looked at, so that a hang is noticed when it has lasted so long, not later.
+/// So often within its patience the engine is looked at, so that a hang is noticed when it has lasted so long, not later.
 const LOOKS: u32 = 60;
 
 /// A piece of an archive, or its end. An archive whose sender goes without saying so is cut off, and the engine refuses
@@ -46,7 +43,7 @@ impl Engine {
         let body = body_try_stream(pieces(archive, Arc::clone(&pulse)));
         let mut lines = docker.import_image(options, body, None);
         let mut loaded = false;
-        let mut watchdog = Watchdog::new(self.load_patience, Instant::now());
+        let mut watchdog = Watchdog::new(self.patience.load, Instant::now());
         loop {
             tokio::select! {
                 // Both only wait: dropping the other loses nothing.
@@ -58,9 +55,9 @@ impl Engine {
                     }
                     None => break,
                 },
-                () = sleep(self.load_patience / LOOKS) => {
+                () = sleep(self.patience.load / LOOKS) => {
                     if watchdog.is_stuck(&pulse, Instant::now()) {
-                        return Err(EngineError::Stalled { seconds: self.load_patience.as_secs() });
+                        return Err(EngineError::Stalled { seconds: self.patience.load.as_secs() });
                     }
                 }
             }

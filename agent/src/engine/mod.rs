@@ -37,11 +37,29 @@ pub use logs::LogsRequest;
 pub use owned::{ContainerState, OwnedContainer};
 pub use refusal::Refusal;
 
-/// For questions that an engine answers at once, also while it is busy.
-const QUICK: Duration = Duration::from_secs(120);
-/// For making, starting and removing a container. Each takes seconds; an engine that needs longer for it is stuck, and one
-/// that is waited for any longer keeps the whole host waiting. What it does after that is seen at the next look.
-const CONTAINER_STEP: Duration = Duration::from_secs(120);
+/// How long a silent engine is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For questions that an engine answers at once, also while it is busy.
+    pub answer: Duration,
+    /// For making, starting and removing a container. Each takes seconds; an engine that needs longer for it is stuck, and
+    /// one that is waited for any longer keeps the whole host waiting. What it does after that is seen at the next look.
+    pub container_step: Duration,
+    /// For one that neither takes nor says anything while it loads an image. Newer ones unpack a layer of several
+    /// gigabytes without a word, which took minutes on the slowest disk that we saw.
+    pub load: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(120),
+            container_step: Duration::from_secs(120),
+            load: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
 /// For what lasts: the client's time-out covers a whole upload, or the wait for the first line of a log. Loads have a
 /// watchdog of their own.
 const LASTING: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -51,18 +69,18 @@ const LASTING: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Engine {
     endpoint: Arc<str>,
     docker: Docker,
+    patience: Patience,
     negotiated: Arc<OnceCell<()>>,
-    container_step: Duration,
     /// Diff IDs by the image's identifier, which is a digest of what holds them.
     diff_ids: Arc<Mutex<HashMap<String, Vec<Digest>>>>,
-    load_patience: Duration,
     containerd_root: Option<Arc<Path>>,
 }
 
 impl Engine {
     /// Prepares the connection to "unix://PATH" or "tcp://HOST:PORT"; nothing is sent yet.
     pub fn connect(endpoint: &str) -> Result<Self, EngineError> {
-        let seconds = QUICK.as_secs();
+        let patience = Patience::default();
+        let seconds = patience.answer.as_secs();
         let docker = if endpoint.starts_with("unix://") {
             // The socket may be missing now and come with the engine.
             Docker::connect_with_unix(endpoint, seconds, API_DEFAULT_VERSION)
@@ -76,10 +94,9 @@ impl Engine {
         Ok(Self {
             endpoint: endpoint.into(),
             docker,
+            patience,
             negotiated: Arc::default(),
-            container_step: CONTAINER_STEP,
             diff_ids: Arc::default(),
-            load_patience: load::STALL,
             containerd_root: None,
         })
     }
@@ -91,11 +108,14 @@ impl Engine {
         self
     }
 
-    /// Gives up a load in which the engine neither takes nor says anything for so long, and not for 15 minutes.
+    /// The same engine, waited for as long as this.
     #[must_use]
-    pub fn with_load_patience(mut self, patience: Duration) -> Self {
-        self.load_patience = patience;
-        self
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self {
+            docker: self.docker.with_timeout(patience.answer),
+            patience,
+            ..self
+        }
     }
 
     pub async fn ping(&self) -> Result<(), EngineError> {

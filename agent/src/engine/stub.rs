@@ -67,14 +67,6 @@ impl StubEngine {
         Engine::connect(&format!("unix://{}", socket.display())).unwrap()
     }
 
-    /// The same, given up sooner.
-    pub fn engine_within(&self, container_step: std::time::Duration) -> Engine {
-        Engine {
-            container_step,
-            ..self.engine()
-        }
-    }
-
     /// Answers so from now on where "METHOD /path?query" begins with `request`.
     pub fn on(&self, request: &str, reply: Reply) {
         let mut rules = self.shared.rules.lock().unwrap();

@@ -6,6 +6,7 @@ mod synthetic;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{Signal, kill_process};
 use tempfile::TempDir;
 use tfleet_agent::artifact::{Delivered, Delivery, DeliveryError, ImageProgress};
 use tfleet_agent::engine;
@@ -40,6 +41,18 @@ impl Site {
             engine,
             delivery,
             folder,
+        }
+    }
+
+    /// The same with an engine that is waited for less long.
+    fn impatient(kind: EngineKind, patience: engine::Patience) -> Self {
+        let site = Self::new(kind);
+        let engine = site.engine.clone().with_patience(patience);
+        let delivery = Delivery::new(engine.clone(), site.folder.path());
+        Self {
+            engine,
+            delivery,
+            ..site
         }
     }
 
@@ -246,16 +259,17 @@ async fn what_was_fetched_before_the_agent_died_is_not_fetched_again() {
     let origin = Origin::start(vec![image.clone()]).await;
     // The base's one chunk, then the large layer's.
     origin.order(&[Fault::CutAfter(9), Fault::SilentAfter(6)]);
-    let first_life = site.deliver(&origin, &image, TAG);
-    assert!(
-        tokio::time::timeout(Duration::from_secs(5), first_life)
-            .await
-            .is_err(),
-        "it waits for the silent one"
-    );
+    let all_that_comes = async {
+        while site.kept_chunks() < 7 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        _ = site.deliver(&origin, &image, TAG) => panic!("it waits for the silent one"),
+        () = all_that_comes => {}
+    }
     assert_eq!(site.tags(), [""; 0], "half an image has no tag");
-    let kept = site.kept_chunks();
-    assert_eq!(kept, 7);
+    assert_eq!(site.kept_chunks(), 7);
     origin.take_asked();
 
     let (outcome, progress) = site.deliver(&origin, &image, TAG).await;
@@ -329,6 +343,40 @@ async fn an_engine_that_is_killed_in_a_load_fails_the_delivery_and_the_next_one_
     site.lab_engine().start().unwrap();
     site.deliver(&origin, &image, TAG).await.0.unwrap();
     assert_eq!(site.runs(TAG, &["cat", "/version"]), "one");
+}
+
+/// It keeps its socket open and takes connections, and does nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hangs_in_a_load_is_given_up_and_the_next_delivery_finishes_it() {
+    let patience = engine::Patience {
+        answer: Duration::from_secs(2),
+        load: Duration::from_secs(3),
+        ..engine::Patience::default()
+    };
+    let site = Site::impatient(EngineKind::System, patience);
+    let image = large("one", 64);
+    let origin = Origin::start(vec![image.clone()]).await;
+    let dockerd = site.lab_engine().dockerd().running().unwrap();
+    let hang = async {
+        while site.kept_chunks() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        kill_process(dockerd, Signal::STOP).unwrap();
+    };
+    let ((outcome, _), ()) = tokio::join!(site.deliver(&origin, &image, TAG), hang);
+    let failure = outcome.unwrap_err().failure();
+    assert_eq!(failure.code, "engine-stalled", "{failure}");
+    assert!(failure.message.contains("for 3 s"), "{failure}");
+    assert!(failure.remedy.unwrap().contains("restart the engine"));
+    // A further one is told so as well, and does not hang with it.
+    let failure = site.deliver(&origin, &image, TAG).await.0.unwrap_err();
+    assert_eq!(failure.failure().code, "engine-down");
+
+    kill_process(dockerd, Signal::CONT).unwrap();
+    site.deliver(&origin, &image, TAG).await.0.unwrap();
+    assert_eq!(site.runs(TAG, &["cat", "/version"]), "one");
+    assert_eq!(site.tags(), [TAG]);
+    assert_eq!(site.kept_chunks(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

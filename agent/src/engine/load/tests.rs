@@ -3,6 +3,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::engine::Patience;
 
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -79,7 +80,10 @@ async fn an_engine_that_hangs_in_mid_load_is_given_up() {
     });
     let engine = Engine::connect(&endpoint)
         .unwrap()
-        .with_load_patience(seconds(1));
+        .with_patience(Patience {
+            load: seconds(1),
+            ..Patience::default()
+        });
     let (sender, receiver) = mpsc::channel(2);
     let piece = ArchivePiece::Bytes(Bytes::from_static(b"a beginning"));
     sender.send(piece).await.unwrap();

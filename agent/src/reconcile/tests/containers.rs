@@ -1,6 +1,7 @@
 //! What the loop does with containers.
 
 use super::host::*;
+use crate::engine::Patience;
 
 #[tokio::test]
 async fn a_container_is_stopped_also_when_what_shall_take_its_place_is_refused() {
@@ -167,7 +168,10 @@ async fn a_bind_below_what_another_container_may_write_waits_until_that_one_is_g
 async fn an_engine_that_never_answers_is_told_and_given_up() {
     let mut host = Host::new();
     let short = Duration::from_millis(300);
-    host.reconciler.engine = host.stub.engine_within(short);
+    host.reconciler.engine = host.stub.engine().with_patience(Patience {
+        container_step: short,
+        ..Patience::default()
+    });
     host.have_image().await;
     host.have_container(&spec(), "exited").await;
     let deeds = &mut host.reconciler.deeds;
