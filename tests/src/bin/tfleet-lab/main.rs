@@ -1,6 +1,7 @@
 //! `tfleet-lab`: several hosts on one machine, with imitated GPUs, to try tfleet or to test it.
 
 mod arguments;
+mod claim;
 mod record;
 mod status;
 
@@ -13,6 +14,7 @@ use clap::Parser;
 use tfleet_tests::lab::{Description, Engine, Lab, Programs, supervise};
 
 use arguments::{AgentAction, Arguments, Command, EngineAction};
+use claim::Claim;
 use record::Record;
 
 fn main() -> ExitCode {
@@ -34,7 +36,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 tell("tfleet-lab: there is no lab here");
                 return Ok(ExitCode::SUCCESS);
             };
+            let claim = Claim::take(state)?;
             if purge { lab.purge() } else { lab.down() }.context("the lab is not fully down")?;
+            claim.give_up()?;
         }
         Command::Status { output } => status::print(&standing(state)?, output)?,
         Command::Docker { host, arguments } => {
@@ -102,6 +106,7 @@ fn up(state: &Path, config: &Path, cache: &Path) -> Result<()> {
     {
         bail!("a lab of other hosts is here: take it down first (tfleet-lab down --purge)");
     }
+    let _claim = Claim::take(state)?;
     tell("tfleet-lab: the GPUs of this lab are imitated; engines, images and containers are real");
     let record = Record {
         description,
