@@ -190,6 +190,70 @@ fn no_document_has_a_place_that_is_still_to_be_filled() {
     assert!(unfilled.is_empty(), "{}", unfilled.join("\n"));
 }
 
+/// What the imitated GPU shares with the product it would not test: both could be wrong alike.
+#[test]
+fn the_imitated_gpu_and_the_product_know_nothing_of_each_other() {
+    let product = ["agent", "cli", "compat", "coordinator", "proto"];
+    let package = |folder: &str| {
+        let manifest = manifest(&root().join(folder));
+        let name = manifest["package"]["name"].as_str().expect("a name");
+        name.to_owned()
+    };
+    let ours: Vec<String> = product.map(package).to_vec();
+    let imitations: Vec<PathBuf> = fs::read_dir(root().join("tests"))
+        .expect("the folder of the tests")
+        .map(|entry| entry.expect("directory entry").path())
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("fake-"))
+        })
+        .collect();
+    assert!(imitations.len() >= 3, "{imitations:?}");
+
+    let mut wrong = Vec::new();
+    for folder in &imitations {
+        for dependency in dependencies(&manifest(folder)) {
+            if ours.contains(&dependency) {
+                wrong.push(format!("{} depends on {dependency}", folder.display()));
+            }
+        }
+    }
+    for folder in product {
+        for dependency in dependencies(&manifest(&root().join(folder))) {
+            if dependency.starts_with("tfleet-fake-") || dependency == "tfleet-tests" {
+                wrong.push(format!("{folder} depends on {dependency}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn manifest(folder: &Path) -> toml::Table {
+    read(&folder.join("Cargo.toml"))
+        .parse()
+        .expect("a manifest is TOML")
+}
+
+/// Names in every table of dependencies, also those for tests and for some targets alone. One that is renamed counts
+/// by the package's own name.
+fn dependencies(table: &toml::Table) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        let Some(inner) = value.as_table() else {
+            continue;
+        };
+        if key.ends_with("dependencies") {
+            for (name, how) in inner {
+                let package = how.get("package").and_then(toml::Value::as_str);
+                found.push(package.unwrap_or(name).to_owned());
+            }
+        } else {
+            found.extend(dependencies(inner));
+        }
+    }
+    found
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -289,6 +353,15 @@ fn imports(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+#[test]
+fn dependencies_are_read_from_every_table() {
+    let text = "[dependencies]\na.workspace = true\n[dev-dependencies]\nb = \"1\"\n\
+                [target.'cfg(unix)'.build-dependencies]\nc = { package = \"d\", version = \"1\" }\n";
+    let mut found = dependencies(&text.parse().expect("TOML"));
+    found.sort();
+    assert_eq!(found, ["a", "b", "d"]);
 }
 
 #[test]
