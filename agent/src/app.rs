@@ -2,10 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::StreamExt;
-use tfleet_proto::model::inventory::Inventory;
 use tfleet_proto::model::status::HostStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -16,17 +13,13 @@ use crate::artifact::Delivery;
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
 use crate::identity::{self, Credentials, IdentityError, IdentityFolder};
-use crate::inventory::Inspector;
+use crate::inventory::{Inspector, Watcher};
 use crate::ledger::{Accepted, Deeds, LedgerError};
 use crate::link::{self, Acceptor, Link};
 use crate::operations::Operations;
 use crate::policy::{Policy, PolicyError};
 use crate::reconcile::{self, Reconciler};
 
-/// Temperatures, utilisation and free disk are told this often.
-const LOOK_AT_HOST: Duration = Duration::from_secs(15);
-/// After something happened in the engine, the host is looked at once the swarm of events is over.
-const AFTER_EVENT: Duration = Duration::from_secs(1);
 /// Operations that wait to be begun.
 const WAITING_OPERATIONS: usize = 64;
 
@@ -120,10 +113,8 @@ fn begin(
                 name
             });
         };
-    begin(
-        "inventory",
-        Box::pin(look_at_host(inspector, engine, inventory_sender)),
-    );
+    let watcher = Watcher::new(inspector, inventory_sender);
+    begin("inventory", Box::pin(watcher.run(engine.events())));
     begin(
         "renewal of the certificate",
         Box::pin(identity::keep_fresh(
@@ -156,34 +147,6 @@ async fn supervise(
         }
     }
     outcome
-}
-
-/// Looks at the host again and again, and at once when something happened in its engine.
-async fn look_at_host(
-    inspector: Inspector,
-    engine: Engine,
-    inventory: watch::Sender<Option<Arc<Inventory>>>,
-) -> Infallible {
-    let mut events = Box::pin(engine.events());
-    loop {
-        let seen = inspector.inspect().await;
-        inventory.send_if_modified(|last| {
-            let is_news = last.as_ref().is_none_or(|last| {
-                Inventory {
-                    observed_at: seen.observed_at,
-                    ..(**last).clone()
-                } != seen
-            });
-            if is_news {
-                *last = Some(Arc::new(seen));
-            }
-            is_news
-        });
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_AT_HOST) => {}
-            Some(_) = events.next() => tokio::time::sleep(AFTER_EVENT).await,
-        }
-    }
 }
 
 fn load_policy(config: &Config) -> Result<Policy, PolicyError> {

@@ -17,3 +17,4 @@ mod memory;
 mod nvml;
 mod policy;
 mod variants;
+mod watching;
