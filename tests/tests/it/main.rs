@@ -11,6 +11,7 @@ mod delivery;
 mod faults;
 mod gpu;
 mod inventory;
+mod kill;
 mod lab;
 mod main_job;
 mod memory;

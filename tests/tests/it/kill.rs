@@ -1,0 +1,196 @@
+//! `kill -9` of each part in the middle of its work. The same command then finishes, nothing is there twice, and
+//! nothing unfinished is left.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tfleet_tests::harness::{TestFleet, eventually};
+use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
+
+/// Some seconds of work for every part. It does not compress, so that it crosses the wire as it is.
+const IMAGE_BYTES: usize = 400_000_000;
+const ROLLOUT: [&str; 4] = ["rollout", "start", "large", "--all"];
+
+fn fleet() -> Result<TestFleet> {
+    let lab = TestLab::builder()
+        .builder_engine(EngineKind::System)
+        .host(HostDescription::new("host"));
+    TestFleet::up(lab.up()?)
+}
+
+fn add_large(fleet: &TestFleet) -> Result<()> {
+    let mut content = vec![0; IMAGE_BYTES];
+    StdRng::seed_from_u64(6).fill_bytes(&mut content);
+    fleet.add_image("large", &[("large", &content)], &[])
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files_below(&entry.path()),
+            _ => vec![entry.path()],
+        })
+        .collect()
+}
+
+fn spool(fleet: &TestFleet) -> Result<Vec<PathBuf>> {
+    let agent = fleet.host("host")?.agent();
+    Ok(files_below(&agent.data_folder().join("delivery/spool")))
+}
+
+/// Starts the rollout and returns in the middle of it.
+fn begin_rollout(fleet: &TestFleet) -> Result<Child> {
+    let mut command = fleet.operator().command(ROLLOUT);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let rollout = command.stderr(Stdio::piped()).spawn()?;
+    let began = Instant::now();
+    while spool(fleet)?.len() < 8 {
+        ensure!(
+            began.elapsed() < Duration::from_secs(60),
+            "no chunk arrives at the host"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(rollout)
+}
+
+fn tags(fleet: &TestFleet) -> Result<Vec<String>> {
+    let mut list = fleet.host("host")?.engine().docker();
+    let said = run(list.args([
+        "image",
+        "ls",
+        "--all",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ]))?;
+    let mut tags: Vec<String> = said.lines().map(str::to_owned).collect();
+    tags.sort();
+    Ok(tags)
+}
+
+/// Bytes that went to the host since it came up.
+fn sent(fleet: &TestFleet) -> Result<usize> {
+    let cable = fleet.host("host")?.network().cable().to_owned();
+    let counter = format!("/sys/class/net/{cable}/statistics/tx_bytes");
+    Ok(std::fs::read_to_string(counter)?.trim().parse()?)
+}
+
+/// The image is there once, came over the wire about once, and nothing unfinished is left.
+fn all_is_well(fleet: &TestFleet) -> Result<()> {
+    let tags = tags(fleet)?;
+    let ours = |tag: &String| tag.starts_with("tfleet/large:v1");
+    ensure!(tags.len() == 2 && tags.iter().all(ours), "{tags:?}");
+    let sent = sent(fleet)?;
+    ensure!(
+        sent < IMAGE_BYTES / 4 * 5,
+        "{sent} bytes were sent for an image of {IMAGE_BYTES}"
+    );
+    let left = spool(fleet)?;
+    ensure!(left.is_empty(), "the spool keeps {left:?}");
+    let agent = files_below(&fleet.host("host")?.agent().data_folder());
+    let coordinator = files_below(&fleet.coordinator().data());
+    let unfinished = |file: &&PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".part") || name.ends_with(".tmp") || name.starts_with(".tmp")
+    };
+    let left: Vec<_> = agent
+        .iter()
+        .chain(&coordinator)
+        .filter(unfinished)
+        .collect();
+    ensure!(left.is_empty(), "unfinished files are left: {left:?}");
+    Ok(())
+}
+
+#[test]
+fn a_coordinator_that_is_killed_while_it_sends_an_image_goes_on_where_it_was() -> Result<()> {
+    let fleet = fleet()?;
+    add_large(&fleet)?;
+    let rollout = begin_rollout(&fleet)?;
+    fleet.coordinator().kill()?;
+    ensure!(
+        tags(&fleet)?.iter().all(|tag| tag.contains("loading")),
+        "the image was there already"
+    );
+    let said = rollout.wait_with_output()?;
+    ensure!(!said.status.success(), "nobody was there to say so");
+
+    fleet.coordinator().start()?;
+    fleet
+        .operator()
+        .until_ok(&["fleet"], Duration::from_secs(30))?;
+    fleet.ok(["hosts", "wait", "host", "--timeout", "60s"])?;
+    fleet.ok(ROLLOUT)?;
+    all_is_well(&fleet)
+}
+
+#[test]
+fn an_agent_that_is_killed_in_a_load_begins_it_again_with_what_it_has() -> Result<()> {
+    let fleet = fleet()?;
+    add_large(&fleet)?;
+    let rollout = begin_rollout(&fleet)?;
+    fleet.host("host")?.agent().kill()?;
+    ensure!(
+        tags(&fleet)?.iter().all(|tag| tag.contains("loading")),
+        "the image was there already"
+    );
+    // Its supervisor starts it again, and the command that waits sees it finish.
+    let said = rollout.wait_with_output()?;
+    if !said.status.success() {
+        bail!("{}", String::from_utf8_lossy(&said.stderr));
+    }
+    fleet.ok(ROLLOUT)?;
+    all_is_well(&fleet)
+}
+
+#[test]
+fn an_engine_that_is_killed_with_a_container_has_it_again_and_no_second_one() -> Result<()> {
+    let fleet = fleet()?;
+    fleet.add_image("tiny", &[], &[])?;
+    fleet.ok(["rollout", "start", "tiny", "--all"])?;
+    let command = ["run", "tiny", "--name", "one", "--all", "--detach"];
+    fleet.ok(command)?;
+    let engine = fleet.host("host")?.engine();
+    let listed = || {
+        let mut list = engine.docker();
+        run(list.args([
+            "ps",
+            "--all",
+            "--no-trunc",
+            "--format",
+            "{{.ID}} {{.State}}",
+        ]))
+    };
+    let before = listed()?;
+    ensure!(before.trim().ends_with(" running"), "{before}");
+
+    engine.kill_dockerd()?;
+    eventually(Duration::from_secs(60), || {
+        let shown = fleet.shown("host")?;
+        let fault = &shown["inventory"]["engine"]["fault"]["code"];
+        ensure!(fault == "engine-down", "{shown}");
+        Ok(())
+    })?;
+    engine.start()?;
+    // The engine ends what it finds running, and starts it again as the restart policy says.
+    eventually(Duration::from_secs(60), || {
+        fleet.ok(command)?;
+        let after = listed()?;
+        ensure!(before == after, "{before} became {after}");
+        Ok(())
+    })?;
+    let container = fleet.shown("host")?["status"]["containers"]
+        .as_array()
+        .context("containers")?
+        .clone();
+    ensure!(
+        container.len() == 1 && container[0]["phase"] == "running",
+        "{container:?}"
+    );
+    Ok(())
+}
