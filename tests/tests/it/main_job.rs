@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
-use tfleet_tests::harness::{TestFleet, eventually, tiny_root};
+use tfleet_tests::harness::{TestFleet, eventually};
 use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 
 /// What a host's owner allows in these tests.
 const POLICY: &str = "exec = true\nbind_prefixes = [\"/srv/tfleet-test\"]\n";
 
-/// A fleet with a builder whose engine has the image `tiny`.
+/// A fleet with a builder.
 fn fleet(hosts: Vec<HostDescription>) -> Result<TestFleet> {
     let folder = TempDir::new()?;
     let policy = folder.path().join("policy.toml");
@@ -23,16 +23,7 @@ fn fleet(hosts: Vec<HostDescription>) -> Result<TestFleet> {
     for host in hosts {
         lab = lab.host(host);
     }
-    let fleet = TestFleet::up(lab.up()?)?;
-    let root = folder.path().join("root.tar");
-    tiny_root(&root, &[("etc/motd", b"tiny\n")])?;
-    run(fleet
-        .builder()?
-        .docker()
-        .arg("import")
-        .arg(&root)
-        .arg("tiny"))?;
-    Ok(fleet)
+    TestFleet::up(lab.up()?)
 }
 
 fn gpu_host(name: &str, engine: EngineKind) -> HostDescription {
@@ -57,6 +48,8 @@ fn one_image_runs_on_every_generation_of_engine() -> Result<()> {
             .collect(),
     )?;
 
+    fleet.add_image("tiny", &[("etc/motd", b"tiny\n")], &[])?;
+    // The same again, and now it is said that it needs a GPU.
     fleet.ok(["image", "add", "tiny", "--name", "tiny", "--needs-gpu"])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
     fleet.ok(["run", "tiny", "--name", "one", "--all", "--detach"])?;
@@ -67,7 +60,7 @@ fn one_image_runs_on_every_generation_of_engine() -> Result<()> {
             run(engine
                 .docker()
                 .args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]))?;
-        ensure!(tags.contains("tfleet/tiny:v1"), "{name} has {tags}");
+        ensure!(tags.contains("tfleet/tiny:v2"), "{name} has {tags}");
     }
     let said = fleet.ok(["exec", "one", "--all", "--", "cat", "/etc/motd"])?;
     ensure!(said.stdout.matches("tiny").count() >= 4, "{}", said.stdout);
@@ -104,7 +97,7 @@ fn logs_and_exit_codes_come_back_from_the_host_that_they_are_of() -> Result<()> 
         HostDescription::new("left"),
         HostDescription::new("right"),
     ])?;
-    fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
+    fleet.add_image("tiny", &[], &[])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
     fleet.ok([
         "run",
@@ -140,31 +133,16 @@ fn logs_and_exit_codes_come_back_from_the_host_that_they_are_of() -> Result<()> 
 #[test]
 fn a_policy_that_says_no_is_named() -> Result<()> {
     let fleet = fleet(vec![HostDescription::new("strict")])?;
-    fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
+    fleet.add_image("tiny", &[], &[])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
-    fleet
-        .tfleet([
-            "run",
-            "tiny",
-            "--name",
-            "etc",
-            "--all",
-            "--detach",
-            "-v",
-            "/etc:/host",
-        ])?
-        .refused(1, "bind_prefixes")?;
-    fleet
-        .tfleet([
-            "run",
-            "tiny",
-            "--name",
-            "lord",
-            "--all",
-            "--detach",
-            "--privileged",
-        ])?
-        .refused(1, "privileged")?;
+    let run_with = |name: &str, options: &[&str]| {
+        let run = ["run", "tiny", "--name", name, "--all", "--detach"];
+        fleet.fails("strict", &[&run, options].concat())
+    };
+    let failure = run_with("etc", &["-v", "/etc:/host"])?;
+    ensure!(failure["rule"] == "bind_prefixes", "{failure}");
+    let failure = run_with("lord", &["--privileged"])?;
+    ensure!(failure["rule"] == "privileged", "{failure}");
     let left = run(fleet
         .host("strict")?
         .engine()
@@ -178,7 +156,7 @@ fn a_policy_that_says_no_is_named() -> Result<()> {
 fn a_name_or_a_port_that_is_taken_is_told_and_nothing_of_others_is_touched() -> Result<()> {
     let fleet = fleet(vec![HostDescription::new("busy")])?;
     let engine = fleet.host("busy")?.engine();
-    fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
+    fleet.add_image("tiny", &[], &[])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
     run(engine.docker().args([
         "run",
@@ -192,21 +170,18 @@ fn a_name_or_a_port_that_is_taken_is_told_and_nothing_of_others_is_touched() -> 
         "1000",
     ]))?;
 
-    fleet
-        .tfleet(["run", "tiny", "--name", "theirs", "--all", "--detach"])?
-        .refused(1, "name")?;
-    fleet
-        .tfleet([
-            "run",
-            "tiny",
-            "--name",
-            "mine",
-            "--all",
-            "--detach",
-            "-p",
-            "8888:8888",
-        ])?
-        .refused(1, "8888")?;
+    let run_with = |name: &str, options: &[&str]| {
+        let run = ["run", "tiny", "--name", name, "--all", "--detach"];
+        fleet.fails("busy", &[&run, options].concat())
+    };
+    let failure = run_with("theirs", &[])?;
+    ensure!(failure["code"] == "name-taken", "{failure}");
+    let remedy = failure["remedy"].as_str().unwrap_or_default();
+    ensure!(remedy.contains("another name"), "{failure}");
+    let failure = run_with("mine", &["-p", "8888:8888"])?;
+    ensure!(failure["code"] == "port-taken", "{failure}");
+    let remedy = failure["remedy"].as_str().unwrap_or_default();
+    ensure!(remedy.contains("choose another port"), "{failure}");
     fleet.tfleet(["rm", "theirs", "--all"])?;
     let theirs = run(engine
         .docker()
@@ -224,7 +199,7 @@ fn one_dead_host_holds_up_nobody() -> Result<()> {
         HostDescription::new("alive"),
         HostDescription::new("dead"),
     ])?;
-    fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
+    fleet.add_image("tiny", &[], &[])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
     fleet.host("dead")?.agent().stop()?;
     eventually(Duration::from_secs(60), || {
@@ -235,9 +210,23 @@ fn one_dead_host_holds_up_nobody() -> Result<()> {
         Ok(())
     })?;
 
-    fleet
-        .tfleet(["run", "tiny", "--name", "one", "--all", "--detach"])?
-        .refused(1, "dead")?;
+    let answer = fleet.tfleet([
+        "run", "tiny", "--name", "one", "--all", "--detach", "--output", "json",
+    ])?;
+    ensure!(answer.code == 1, "{answer:?}");
+    let results = answer.json()?;
+    let outcomes = results.as_array().context("results")?.iter();
+    let outcomes: Vec<_> = outcomes
+        .map(|result| (result["host"].as_str(), result["outcome"].as_str()))
+        .collect();
+    ensure!(
+        outcomes
+            == [
+                (Some("alive"), Some("done")),
+                (Some("dead"), Some("pending"))
+            ],
+        "{results}"
+    );
     ensure!(phase(&fleet, "alive", "one")? == "running");
 
     fleet
@@ -255,7 +244,7 @@ fn one_dead_host_holds_up_nobody() -> Result<()> {
 #[test]
 fn killing_everything_loses_nothing() -> Result<()> {
     let fleet = fleet(vec![HostDescription::new("host")])?;
-    fleet.ok(["image", "add", "tiny", "--name", "tiny"])?;
+    fleet.add_image("tiny", &[], &[])?;
     fleet.ok(["rollout", "start", "tiny", "--all"])?;
     fleet.ok(["run", "tiny", "--name", "one", "--all", "--detach"])?;
     let engine = fleet.host("host")?.engine();
@@ -293,9 +282,7 @@ fn killing_everything_loses_nothing() -> Result<()> {
 }
 
 fn phase(fleet: &TestFleet, host: &str, container: &str) -> Result<String> {
-    let host = fleet
-        .ok(["hosts", "show", host, "--output", "json"])?
-        .json()?;
+    let host = fleet.shown(host)?;
     let containers = host["status"]["containers"]
         .as_array()
         .context("no containers in the status")?;
