@@ -43,7 +43,9 @@ impl Engine {
         let body = body(spec, image_id, gpu_mode, labels)?;
         let operation = "create a container";
         let created = self.ask(operation, docker.create_container(Some(options), body));
-        let created = self.within(self.patience.container_step, operation, created).await?;
+        let created = self
+            .within(self.patience.container_step, operation, created)
+            .await?;
         for warning in created.warnings {
             warn!(
                 container = spec.name,
@@ -58,7 +60,8 @@ impl Engine {
         let docker = self.lasting().await?;
         let operation = "start a container";
         let started = self.ask(operation, docker.start_container(id, None));
-        self.within(self.patience.container_step, operation, started).await
+        self.within(self.patience.container_step, operation, started)
+            .await
     }
 
     /// Asks a container to end, and kills it after the grace; zero: the engine's own (10 s). One that does not run stays
@@ -104,7 +107,8 @@ impl Engine {
                 Err(error) => Err(self.failed(operation, error)),
             }
         };
-        self.within(self.patience.container_step, operation, removed).await
+        self.within(self.patience.container_step, operation, removed)
+            .await
     }
 }
 

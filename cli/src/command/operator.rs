@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls_pki_types::CertificateDer;
+use tfleet_proto::convert::timestamp;
 use tfleet_proto::wire;
 
 use super::Context;
@@ -13,6 +14,7 @@ use crate::client::credentials::CredentialsFile;
 use crate::error::{Error, ExitStatus};
 use crate::view::done::{OperatorIssued, OperatorRevoked};
 use crate::view::operator::Operators as OperatorTable;
+use crate::view::quantity::moment;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -134,6 +136,7 @@ async fn issue(
         .await
         .map_err(Error::call("issue the certificate"))?
         .into_inner();
+    let ends_at = timestamp("ends_at", answer.ends_at)?;
     let file = CredentialsFile {
         name,
         endpoint: format!("https://{}", ours.endpoint),
@@ -143,13 +146,14 @@ async fn issue(
     };
     file.write_new(&out)?;
     let words = format!(
-        "{} has the new credentials; use it with --credentials, or as TFLEET_CREDENTIALS",
-        out.display()
+        "{} has the new credentials, good until {}; use it with --credentials, or as TFLEET_CREDENTIALS",
+        out.display(),
+        moment(ends_at)
     );
     let done = OperatorIssued {
         operator: &file.name,
         credentials: &out,
-        life_days,
+        ends_at,
     };
     context.output.report(&done, &words)
 }

@@ -24,7 +24,7 @@ pub struct HostRemoved<'a> {
 pub struct OperatorIssued<'a> {
     pub operator: &'a str,
     pub credentials: &'a Path,
-    pub life_days: u32,
+    pub ends_at: Timestamp,
 }
 
 /// `tfleet operator revoke`.

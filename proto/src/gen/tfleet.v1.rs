@@ -2298,7 +2298,7 @@ pub struct IssueOperatorRequest {
     /// Required. PKCS #10, DER: the operator's key never leaves the operator's machine.
     #[prost(bytes = "vec", tag = "2")]
     pub signing_request: ::prost::alloc::vec::Vec<u8>,
-    /// Zero: one year.
+    /// Zero: what the coordinator's configuration says (operator_life_days).
     #[prost(uint32, tag = "3")]
     pub life_days: u32,
 }
@@ -2310,6 +2310,8 @@ pub struct IssueOperatorResponse {
     /// DER.
     #[prost(bytes = "vec", tag = "2")]
     pub ca_certificate: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "3")]
+    pub ends_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListOperatorsRequest {}

@@ -78,12 +78,10 @@ async fn an_engine_that_hangs_in_mid_load_is_given_up() {
             connections.spawn(hang_in_mid_load(stream));
         }
     });
-    let engine = Engine::connect(&endpoint)
-        .unwrap()
-        .with_patience(Patience {
-            load: seconds(1),
-            ..Patience::default()
-        });
+    let engine = Engine::connect(&endpoint).unwrap().with_patience(Patience {
+        load: seconds(1),
+        ..Patience::default()
+    });
     let (sender, receiver) = mpsc::channel(2);
     let piece = ArchivePiece::Bytes(Bytes::from_static(b"a beginning"));
     sender.send(piece).await.unwrap();

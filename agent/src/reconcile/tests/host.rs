@@ -41,7 +41,7 @@ impl Host {
             delivery: Delivery::new(stub.engine(), &disk.path().join("delivery")),
             policy: Arc::new(Policy::parse(policy, Path::new("policy.toml")).unwrap()),
             fleet: "fleet".to_owned(),
-            deeds: Deeds::open(&disk.path().join("ledger")).unwrap(),
+            deeds: Deeds::open(&disk.path().join("ledger"), None).unwrap(),
         };
         let ends = Ends {
             desired: desired_end,
@@ -196,7 +196,7 @@ pub(super) fn inventory_without_gpus() -> Inventory {
             cpu_model: None,
             cpu_count: 1,
             cpu_flags: vec!["avx".to_owned()],
-            memory_bytes: 0,
+            memory_bytes: None,
         },
         driver: None,
         gpus: Vec::new(),
@@ -208,7 +208,7 @@ pub(super) fn inventory_without_gpus() -> Inventory {
             image_store: None,
             runtimes: Vec::new(),
             data_root: None,
-            data_root_free_bytes: 0,
+            data_root_free_bytes: None,
             fault: None,
         },
         gpu_modes: Vec::new(),

@@ -37,6 +37,7 @@ fn container(of: &str) -> DesiredContainer {
         },
         phase: DesiredPhase::Running,
         restart_serial: 0,
+        start_serial: 0,
     }
 }
 

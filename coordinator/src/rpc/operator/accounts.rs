@@ -50,6 +50,7 @@ impl OperatorService {
         Ok(wire::IssueOperatorResponse {
             certificate: issued.der.to_vec(),
             ca_certificate: self.authority.certificate().to_vec(),
+            ends_at: Some(wire_timestamp(issued.ends_at)),
         })
     }
 

@@ -68,7 +68,7 @@ async fn refusals(kind: EngineKind) {
     assert_eq!(failure.code, "port-taken", "{failure}");
     assert_eq!(
         engine.inspect_created(&first).await.unwrap().host_ports,
-        [18888]
+        ["18888"]
     );
 
     let mut wrong = spec("wrong");
