@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
@@ -151,6 +151,18 @@ pub fn set_aside(folder: &Path, digest: &Digest) -> Result<(), StoreError> {
         fs::rename(&aside, &path).map_err(StoreError::io("put back", &path))?;
     }
     Ok(())
+}
+
+/// The files of chunks that were set aside.
+pub fn set_aside_files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(StoreError::io("read", folder))? {
+        let path = entry.map_err(StoreError::io("read", folder))?.path();
+        if path.extension().is_some_and(|ending| ending == DAMAGED) {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 fn file_bytes(chunk: &Chunk) -> u64 {

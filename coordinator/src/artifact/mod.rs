@@ -236,7 +236,7 @@ impl Artifacts {
     }
 
     /// Removes chunks that no index refers to and no intake has claimed: a crash leaves the chunks of an image that was
-    /// coming in, and perhaps it was to be refused for a secret in it.
+    /// coming in, and perhaps it was to be refused for a secret in it. What was set aside as damaged goes too.
     ///
     /// # Errors
     /// If an index cannot be read (then nothing is removed), or a file cannot be removed.
@@ -249,14 +249,17 @@ impl Artifacts {
                     wanted.extend(chunks.map(|chunk| chunk.digest));
                 }
             }
+            let chunks = self.files(&self.chunks_folder())?.into_iter();
+            let unwanted = chunks
+                .filter(|(digest, _)| !wanted.contains(digest) && !is_claimed(digest))
+                .map(|(_, entry)| entry.path());
+            let damaged = chunk::set_aside_files(&self.chunks_folder())?;
             let mut freed_bytes = 0;
-            for (digest, entry) in self.files(&self.chunks_folder())? {
-                if !wanted.contains(&digest) && !is_claimed(&digest) {
-                    let path = entry.path();
-                    let metadata = entry.metadata().map_err(StoreError::io("read", &path))?;
-                    fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
-                    freed_bytes += metadata.len();
-                }
+            for path in unwanted.chain(damaged) {
+                let metadata =
+                    fs::symlink_metadata(&path).map_err(StoreError::io("read", &path))?;
+                fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+                freed_bytes += metadata.len();
             }
             Ok(freed_bytes)
         })
