@@ -24,7 +24,7 @@ pub struct Lock {
     pub architecture: Architecture,
     pub python: String,
     pub base: LockedBase,
-    /// Installed in this order, each becoming one layer.
+    /// Installed in this order, each becoming one layer. A later one may have another version of an earlier one's package.
     pub groups: Vec<Group>,
     pub environment: BTreeMap<String, String>,
     pub ports: Vec<u16>,
@@ -143,6 +143,11 @@ impl Group {
 }
 
 impl LockedWheel {
+    /// Whether both are one file, also where two indexes say more or less of it.
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.name, self.sha256) == (&other.name, other.sha256)
+    }
+
     /// What it weighs, or about what such a wheel weighs where its index does not say.
     pub fn expected_bytes(&self) -> u64 {
         match self.name.as_str() {
@@ -154,16 +159,45 @@ impl LockedWheel {
     }
 }
 
-/// Puts wheels into groups: CUDA's libraries, then what the recipe alone would have, then the rest.
-pub fn group(wheels: Vec<LockedWheel>, of_recipe: impl Fn(&LockedWheel) -> bool) -> Vec<Group> {
+/// The package that a requirement (PEP 508) asks for, normalised (PEP 503).
+pub fn package_name(requirement: &str) -> String {
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let mut name = String::new();
+    for letter in requirement
+        .trim_start()
+        .chars()
+        .take_while(|&letter| is_of_name(letter))
+    {
+        match letter {
+            '-' | '_' | '.' if name.ends_with('-') => {}
+            '-' | '_' | '.' => name.push('-'),
+            _ => name.push(letter.to_ascii_lowercase()),
+        }
+    }
+    name
+}
+
+/// Puts wheels into groups: CUDA's libraries, then the rest of what the recipe alone has, then what differs from that in
+/// the resolution of everything `together`.
+///
+/// A package that a release wants in another version than the recipe alone is in two groups, and the last to be installed
+/// stays: so the recipe's own layers, which weigh gigabytes, are the same in every release of it.
+pub fn group(alone: Vec<LockedWheel>, together: Vec<LockedWheel>) -> Vec<Group> {
     let mut groups: BTreeMap<GroupKind, Vec<LockedWheel>> = BTreeMap::new();
-    for wheel in wheels {
-        let kind = match () {
-            () if !of_recipe(&wheel) => GroupKind::Extras,
-            () if wheel.name.starts_with("nvidia-") => GroupKind::Cuda,
-            () => GroupKind::Tensorflow,
+    let extras: Vec<_> = together
+        .into_iter()
+        .filter(|wheel| !alone.iter().any(|other| other.is_same(wheel)))
+        .collect();
+    for wheel in alone {
+        let kind = if wheel.name.starts_with("nvidia-") {
+            GroupKind::Cuda
+        } else {
+            GroupKind::Tensorflow
         };
         groups.entry(kind).or_default().push(wheel);
+    }
+    if !extras.is_empty() {
+        groups.insert(GroupKind::Extras, extras);
     }
     let sorted = |(kind, mut wheels): (_, Vec<LockedWheel>)| {
         wheels.sort_by(|one, other| one.name.cmp(&other.name));

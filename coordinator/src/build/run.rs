@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::base::Base;
 use super::engine::BuilderEngine;
 use super::lock::wheel::Target;
-use super::lock::{Lock, LockFormat, LockedBase, TEMPLATE, group};
+use super::lock::{Lock, LockFormat, LockedBase, TEMPLATE, group, package_name};
 use super::log::BuildLog;
 use super::making::{BUILD_REPOSITORY, Making};
 use super::order::Order;
@@ -122,13 +122,18 @@ async fn resolve(
         .resolver
         .resolve(&requirements, &[], &target, sources, log)
         .await?;
-    let names: Vec<_> = alone.iter().map(|wheel| wheel.name.clone()).collect();
-    let wheels = if order.python_packages.is_empty() {
-        alone
+    let together = if order.python_packages.is_empty() {
+        Vec::new()
     } else {
         requirements.extend(order.python_packages.iter().cloned());
+        let asked: Vec<_> = order
+            .python_packages
+            .iter()
+            .map(|requirement| package_name(requirement))
+            .collect();
         let pins: Vec<_> = alone
             .iter()
+            .filter(|wheel| !asked.contains(&wheel.name))
             .map(|wheel| format!("{}=={}", wheel.name, wheel.version))
             .collect();
         match inner
@@ -158,7 +163,7 @@ async fn resolve(
             diff_ids: base.index.diff_ids().collect(),
             packages: base.survey.packages.clone(),
         },
-        groups: group(wheels, |wheel| names.contains(&wheel.name)),
+        groups: group(alone, together),
         environment: order.environment.clone(),
         ports: order.ports.iter().copied().collect(),
         bashrc: order.bashrc.clone(),

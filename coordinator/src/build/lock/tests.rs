@@ -35,7 +35,10 @@ fn lock(wheels: Vec<LockedWheel>) -> Lock {
             diff_ids: vec![Digest::of(b"layer")],
             packages: [("libc6".to_owned(), "2.36-9".to_owned())].into(),
         },
-        groups: group(wheels, |wheel| wheel.name != "pandas"),
+        groups: {
+            let recipe = wheels.iter().filter(|wheel| wheel.name != "pandas");
+            group(recipe.cloned().collect(), wheels)
+        },
         environment: BTreeMap::new(),
         ports: vec![8888],
         bashrc: None,
@@ -92,6 +95,48 @@ fn cuda_comes_first_and_what_the_release_adds_last() {
         kinds,
         [GroupKind::Cuda, GroupKind::Tensorflow, GroupKind::Extras]
     );
+}
+
+#[test]
+fn a_package_of_the_recipe_in_another_version_comes_last_and_the_recipes_own_layers_stay() {
+    let other = LockedWheel {
+        version: "0.9".to_owned(),
+        sha256: Digest::of(b"numpy 0.9"),
+        ..wheel("numpy")
+    };
+    // Told by an index that knows no sizes: the file is the same.
+    let tensorflow = LockedWheel {
+        size_bytes: 0,
+        ..wheel("tensorflow")
+    };
+    let recipe = vec![wheel("tensorflow"), wheel("numpy")];
+    let plain = group(recipe.clone(), Vec::new());
+    let more = group(recipe, vec![tensorflow, other.clone(), wheel("pandas")]);
+    assert_eq!(more[..1], plain[..]);
+    let extras = Group {
+        kind: GroupKind::Extras,
+        wheels: vec![other, wheel("pandas")],
+    };
+    assert_eq!(more[1..], [extras]);
+}
+
+#[test]
+fn the_name_in_a_requirement_is_the_packages_normalised_one() {
+    for (requirement, name) in [
+        ("six", "six"),
+        (" Typing_Extensions >=4", "typing-extensions"),
+        (
+            "ruamel..yaml[jinja2]==0.18; python_version>'3'",
+            "ruamel-yaml",
+        ),
+        (
+            "opencv-python-headless@ file:///a.whl",
+            "opencv-python-headless",
+        ),
+        ("", ""),
+    ] {
+        assert_eq!(package_name(requirement), name, "{requirement:?}");
+    }
 }
 
 #[test]
