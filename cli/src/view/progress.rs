@@ -25,8 +25,28 @@ pub struct Step {
     /// One line: "step 3/7: installing TensorFlow". May be empty.
     pub activity: String,
     pub done_bytes: u64,
-    /// Zero: unknown.
+    /// Zero: unknown. It may be an estimate, which the bytes can pass.
     pub total_bytes: u64,
+}
+
+/// How far a step is, as far as its bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// No total, or one that was guessed too low.
+    Open,
+    Counted,
+    /// All bytes are there and something is still done with them.
+    Finishing,
+}
+
+impl Step {
+    fn shape(&self) -> Shape {
+        match (self.done_bytes, self.total_bytes) {
+            (done, total) if done > total || total == 0 => Shape::Open,
+            (done, total) if done == total => Shape::Finishing,
+            _ => Shape::Counted,
+        }
+    }
 }
 
 /// All bars of one command.
@@ -77,13 +97,14 @@ impl Progress {
             return;
         }
         let new_phase = is_new || lane.step.phase != step.phase;
+        let new_shape = is_new || lane.step.shape() != step.shape();
         let new_activity = lane.step.activity != step.activity;
         if new_phase {
             lane.began = (now, step.done_bytes);
         }
         lane.step = step;
         match &lane.bar {
-            Some(bar) => lane.draw(bar, new_phase),
+            Some(bar) => lane.draw(bar, new_phase, new_shape),
             None => {
                 let quiet = now.duration_since(lane.printed);
                 if new_phase
@@ -140,33 +161,30 @@ impl Default for Progress {
 }
 
 impl Lane {
-    fn draw(&self, bar: &ProgressBar, new_phase: bool) {
+    fn draw(&self, bar: &ProgressBar, new_phase: bool, new_shape: bool) {
         let Step {
             phase,
             activity,
             done_bytes,
             total_bytes,
         } = &self.step;
-        if new_phase {
-            bar.set_style(style(match total_bytes {
-                0 => "{prefix:.bold}  {spinner} {msg} {elapsed}",
-                _ => "{prefix:.bold}  {bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left  {wide_msg}",
+        if new_phase || new_shape {
+            bar.set_style(style(match self.step.shape() {
+                Shape::Open => "{prefix:.bold}  {spinner} {msg} {elapsed}",
+                Shape::Counted => "{prefix:.bold}  {bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left  {wide_msg}",
+                Shape::Finishing => "{prefix:.bold}  {spinner} {binary_bytes}, finishing  {wide_msg}",
             }));
-        } else if *total_bytes > 0 && bar.length() != Some(*total_bytes) {
-            bar.set_style(style(
-                "{prefix:.bold}  {bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left  {wide_msg}",
-            ));
         }
         bar.set_length(*total_bytes);
         bar.set_position(*done_bytes);
         if new_phase {
             bar.reset_eta();
         }
-        bar.set_message(if activity.is_empty() {
-            (*phase).to_owned()
-        } else {
-            format!("{phase}: {activity}")
-        });
+        let mut message = title(phase, activity);
+        if self.step.shape() == Shape::Open && *done_bytes > 0 {
+            message = format!("{message}, {}", bytes(*done_bytes));
+        }
+        bar.set_message(message);
     }
 
     fn print(&mut self, name: &str, now: Instant) {
@@ -187,29 +205,37 @@ pub(super) fn line(step: &Step, time: Duration, done_at_start: u64) -> String {
         done_bytes,
         total_bytes,
     } = step;
-    let mut parts = vec![if activity.is_empty() {
-        (*phase).to_owned()
-    } else {
-        format!("{phase}: {activity}")
-    }];
-    match (done_bytes, total_bytes) {
-        (0, 0) => {}
-        (done, 0) => parts.push(bytes(*done)),
-        (done, total) => parts.push(format!("{} of {}", bytes(*done), bytes(*total))),
+    let mut parts = vec![title(phase, activity)];
+    match step.shape() {
+        Shape::Open if *done_bytes == 0 => {}
+        Shape::Open => parts.push(bytes(*done_bytes)),
+        Shape::Finishing => {
+            parts.push(bytes(*done_bytes));
+            parts.push("finishing".to_owned());
+            return parts.join(", ");
+        }
+        Shape::Counted => parts.push(format!("{} of {}", bytes(*done_bytes), bytes(*total_bytes))),
     }
     let moved = done_bytes.saturating_sub(done_at_start);
     if let Some(rate) = rate(moved, time) {
         parts.push(rate);
-        let left = total_bytes.saturating_sub(*done_bytes);
-        if left > 0 {
+        if step.shape() == Shape::Counted {
             #[expect(clippy::cast_precision_loss, reason = "a guess for people")]
-            let ahead = time.mul_f64(left as f64 / moved as f64);
+            let ahead = time.mul_f64((total_bytes - done_bytes) as f64 / moved as f64);
             parts.push(format!("{} left", duration(ahead)));
         }
     } else if time >= Duration::from_secs(1) {
         parts.push(format!("for {}", duration(time)));
     }
     parts.join(", ")
+}
+
+fn title(phase: &str, activity: &str) -> String {
+    if activity.is_empty() {
+        phase.to_owned()
+    } else {
+        format!("{phase}: {activity}")
+    }
 }
 
 fn new_bar(name: &str) -> ProgressBar {

@@ -175,6 +175,23 @@ fn a_line_of_progress_tells_how_much_how_fast_and_how_long() {
         line(&silent, Duration::from_secs(65), 0),
         "building: step 3/7, for 65s"
     );
+    let all_there = Step {
+        done_bytes: 5 << 30,
+        ..step.clone()
+    };
+    assert_eq!(
+        line(&all_there, Duration::from_secs(20), 0),
+        "transferring, 5.0 GiB, finishing"
+    );
+    // More than was guessed: nobody knows how much is left.
+    let beyond = Step {
+        done_bytes: 6 << 30,
+        ..step
+    };
+    assert_eq!(
+        line(&beyond, Duration::from_secs(20), 1 << 30),
+        "transferring, 6.0 GiB, 256.0 MiB/s"
+    );
 }
 
 #[test]
