@@ -1,7 +1,9 @@
 //! Containers in a desired state: made, started, stopped, restarted, removed. Saying the same twice changes nothing, but
 //! for a restart, and for a start: whether what shall run does run is known on the host only, so that one is asked.
 
-use tfleet_proto::model::desired::{ContainerSpec, DesiredContainer, DesiredPhase, DesiredState};
+use tfleet_proto::model::desired::{
+    ContainerSpec, DesiredContainer, DesiredPhase, DesiredState, RestartPolicy,
+};
 use tfleet_proto::model::failure::Failure;
 
 use super::nearest;
@@ -14,8 +16,8 @@ pub enum ContainerChange {
     Remove,
 }
 
-/// Makes the container desired and running. One of the same name and another specification is in the way, unless it
-/// shall be replaced.
+/// Makes the container desired and running. One that is, and shall always be, is started if it has ended; one that runs
+/// once has had its run. One of the same name and another specification is in the way, unless it shall be replaced.
 pub fn run_container(
     desired: &mut DesiredState,
     spec: ContainerSpec,
@@ -32,7 +34,12 @@ pub fn run_container(
             restart_serial: 0,
             start_serial: 0,
         }),
-        Some(container) if container.spec == spec => container.phase = DesiredPhase::Running,
+        Some(container) if container.spec == spec => match spec.restart_policy {
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => start(container),
+            RestartPolicy::No | RestartPolicy::OnFailure { .. } => {
+                container.phase = DesiredPhase::Running;
+            }
+        },
         Some(container) if replace => {
             container.spec = spec;
             container.phase = DesiredPhase::Running;
@@ -63,25 +70,26 @@ pub fn change_containers(
         else {
             return Err(unknown(desired, name));
         };
-        if change == ContainerChange::Remove {
-            desired.containers.remove(index);
-            continue;
-        }
         let container = &mut desired.containers[index];
-        if change == ContainerChange::Start && container.phase == DesiredPhase::Running {
-            container.start_serial += 1;
-        }
-        container.phase = match change {
-            ContainerChange::Stop => DesiredPhase::Stopped,
-            ContainerChange::Start | ContainerChange::Restart | ContainerChange::Remove => {
-                DesiredPhase::Running
+        match change {
+            ContainerChange::Start => start(container),
+            ContainerChange::Stop => container.phase = DesiredPhase::Stopped,
+            ContainerChange::Restart => {
+                container.phase = DesiredPhase::Running;
+                container.restart_serial += 1;
             }
-        };
-        if change == ContainerChange::Restart {
-            container.restart_serial += 1;
+            ContainerChange::Remove => drop(desired.containers.remove(index)),
         }
     }
     Ok(())
+}
+
+/// A change of phase is word enough for the host; where there is none, it is asked to look.
+fn start(container: &mut DesiredContainer) {
+    if container.phase == DesiredPhase::Running {
+        container.start_serial += 1;
+    }
+    container.phase = DesiredPhase::Running;
 }
 
 fn unknown(desired: &DesiredState, name: &str) -> Failure {

@@ -225,8 +225,9 @@ pub struct DesiredContainer {
     /// Raised by each `restart`: a host that has not yet restarted for this number does so once.
     #[prost(uint64, tag = "3")]
     pub restart_serial: u64,
-    /// Raised by each `start` of one that shall run already: a host that has not yet heeded this number starts the container
-    /// if it has ended, once, and leaves it alone if it runs.
+    /// Raised by each `start` of one that shall run already, and by each `run` of one whose restart policy says that it shall
+    /// always: a host that has not yet heeded this number starts the container if it has ended, once, and leaves it alone if
+    /// it runs.
     #[prost(uint64, tag = "4")]
     pub start_serial: u64,
 }

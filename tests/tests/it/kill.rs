@@ -1,14 +1,14 @@
-//! `kill -9` of coordinator and agent in the middle of their work. The same command then finishes, nothing is
+//! `kill -9` of coordinator, agent and engine in the middle of their work. The same command then finishes, nothing is
 //! there twice, and nothing unfinished is left.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tfleet_tests::harness::TestFleet;
+use tfleet_tests::harness::{TestFleet, eventually};
 use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 
 /// Some seconds of work for every part. It does not compress, so that it crosses the wire as it is.
@@ -146,4 +146,50 @@ fn an_agent_that_is_killed_in_a_load_begins_it_again_with_what_it_has() -> Resul
     }
     fleet.ok(ROLLOUT)?;
     all_is_well(&fleet)
+}
+
+/// An engine that was killed ends, when it is back, what it finds running; 20.10 then takes it for stopped by hand, and
+/// does not start it again whatever its restart policy says.
+#[test]
+fn a_container_of_an_engine_that_is_killed_runs_again_when_it_is_asked_for_and_there_is_no_second_one()
+-> Result<()> {
+    let fleet = fleet()?;
+    fleet.add_image("tiny", &[], &[])?;
+    fleet.ok(["rollout", "start", "tiny", "--all"])?;
+    let command = ["run", "tiny", "--name", "one", "--all", "--detach"];
+    fleet.ok(command)?;
+    let engine = fleet.host("host")?.engine();
+    let listed = || {
+        let mut list = engine.docker();
+        run(list.args([
+            "ps",
+            "--all",
+            "--no-trunc",
+            "--format",
+            "{{.ID}} {{.State}}",
+        ]))
+    };
+    let before = listed()?;
+    ensure!(before.trim().ends_with(" running"), "{before}");
+
+    engine.kill_dockerd()?;
+    eventually(Duration::from_secs(60), || {
+        let shown = fleet.shown("host")?;
+        let fault = &shown["inventory"]["engine"]["fault"]["code"];
+        ensure!(fault == "engine-down", "{shown}");
+        Ok(())
+    })?;
+    engine.start()?;
+    eventually(Duration::from_secs(60), || fleet.ok(command).map(drop))?;
+    let after = listed()?;
+    ensure!(before == after, "{before} became {after}");
+    let shown = fleet.shown("host")?;
+    let containers = shown["status"]["containers"]
+        .as_array()
+        .context("containers")?;
+    ensure!(
+        containers.len() == 1 && containers[0]["phase"] == "running",
+        "{containers:?}"
+    );
+    Ok(())
 }

@@ -234,11 +234,10 @@ async fn an_added_image_is_run_changed_and_removed_by_generation() {
     );
 
     let again = operator.run_container(run("tf", 0, false)).await.unwrap();
-    assert_eq!(
-        change_of(&again.into_inner(), "t4").generation,
-        1,
-        "it is so already"
-    );
+    assert_eq!(change_of(&again.into_inner(), "t4").generation, 2);
+    let told = desired(&mut session).await;
+    assert_eq!(told.containers.len(), 1);
+    assert_eq!(told.containers[0].start_serial, 1, "the host shall look");
     let other = operator
         .run_container(run("tf", 1 << 30, false))
         .await
@@ -249,8 +248,8 @@ async fn an_added_image_is_run_changed_and_removed_by_generation() {
         .run_container(run("tf", 1 << 30, true))
         .await
         .unwrap();
-    assert_eq!(change_of(&replaced.into_inner(), "t4").generation, 2);
-    assert_eq!(desired(&mut session).await.generation, 2);
+    assert_eq!(change_of(&replaced.into_inner(), "t4").generation, 3);
+    assert_eq!(desired(&mut session).await.generation, 3);
 
     let mut change = async |change: wire::ContainerChange, name: &str| {
         let request = wire::ChangeContainersRequest {
@@ -272,7 +271,7 @@ async fn an_added_image_is_run_changed_and_removed_by_generation() {
     change(wire::ContainerChange::Remove, "tf").await;
     let told = desired(&mut session).await;
     assert!(told.containers.is_empty());
-    assert_eq!(told.generation, 4);
+    assert_eq!(told.generation, 5);
 }
 
 #[tokio::test]

@@ -46,3 +46,23 @@ fn a_start_of_what_shall_run_already_asks_the_host_to_look() {
         "the change of phase is enough"
     );
 }
+
+#[test]
+fn a_run_of_the_same_again_starts_what_shall_always_run_and_no_command_twice() {
+    for (restart_policy, serial) in [
+        (RestartPolicy::No, 0),
+        (RestartPolicy::OnFailure { maximum_retries: 3 }, 0),
+        (RestartPolicy::Always, 1),
+        (RestartPolicy::UnlessStopped, 1),
+    ] {
+        let mut desired = DesiredState::default();
+        let spec = ContainerSpec {
+            restart_policy,
+            ..spec()
+        };
+        run_container(&mut desired, spec.clone(), false).unwrap();
+        run_container(&mut desired, spec, false).unwrap();
+        assert_eq!(desired.containers[0].start_serial, serial);
+        assert_eq!(desired.containers.len(), 1);
+    }
+}
