@@ -44,6 +44,13 @@ pub fn with_machine(ask: impl FnOnce(&Machine) -> Answer) -> i32 {
     code(try_with_machine(ask))
 }
 
+/// Answers a call that asks about the library alone, which needs no initialisation: it is how nvidia-smi can name the
+/// library's version when library and kernel module differ. (NVML API reference: nvmlSystemGetNVMLVersion has no
+/// NVML_ERROR_UNINITIALIZED among its results.)
+pub fn with_library(ask: impl FnOnce(&Machine) -> Answer) -> i32 {
+    code(lock().machine().and_then(ask))
+}
+
 /// Answers a call that asks about one GPU. One that fell off the bus answers nothing else.
 pub fn with_gpu(handle: DeviceHandle, ask: impl FnOnce(&Gpu, usize) -> Answer) -> i32 {
     code(try_with_machine(|machine| {

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_uint};
 
 use crate::abi::{Answer, Refusal, code, put, put_text};
-use crate::session::{initialise, shut_down, with_machine};
+use crate::session::{initialise, shut_down, with_library, with_machine};
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit() -> c_int {
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn nvmlSystemGetDriverVersion(version: *mut c_char, length
 /// `version` is null or valid for writes of `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlSystemGetNVMLVersion(version: *mut c_char, length: c_uint) -> c_int {
-    with_machine(|machine| {
+    with_library(|machine| {
         let driver = machine
             .driver_version
             .as_deref()

@@ -201,7 +201,7 @@ fn an_upgrade_without_a_reboot_is_a_fault_of_the_driver() {
         "reboot, or reload the nvidia modules"
     );
     assert_eq!(seen["driver"]["kernel_module_version"], "470.256.02");
-    assert_ne!(seen["driver"]["version"], "470.256.02");
+    assert_eq!(seen["driver"]["version"], "535.183.01");
     // The kernel module still knows the board: a GPU host stays one.
     let gpu = &seen["gpus"][0];
     assert_eq!(gpu["name"], "Tesla T4");
