@@ -180,8 +180,9 @@ pub fn eventually<T>(within: Duration, mut level: impl FnMut() -> Result<T>) -> 
 
 /// A tarball of a root file system with a static shell and its tools: an image base that needs no registry.
 pub fn tiny_root(path: &Path, extra: &[(&str, &[u8])]) -> Result<()> {
-    const TOOLS: [&str; 12] = [
+    const TOOLS: [&str; 13] = [
         "sh", "ls", "cat", "sleep", "echo", "touch", "env", "id", "true", "false", "tail", "nc",
+        "stty",
     ];
     let Ok(busybox) = fs::read("/bin/busybox") else {
         bail!("/bin/busybox is missing: install the package busybox-static");

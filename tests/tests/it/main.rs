@@ -17,5 +17,6 @@ mod main_job;
 mod memory;
 mod nvml;
 mod policy;
+mod terminal;
 mod variants;
 mod watching;

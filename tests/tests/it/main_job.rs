@@ -13,7 +13,7 @@ use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 const POLICY: &str = "exec = true\nbind_prefixes = [\"/srv/tfleet-test\"]\n";
 
 /// A fleet with a builder.
-fn fleet(hosts: Vec<HostDescription>) -> Result<TestFleet> {
+pub fn fleet(hosts: Vec<HostDescription>) -> Result<TestFleet> {
     let folder = TempDir::new()?;
     let policy = folder.path().join("policy.toml");
     fs::write(&policy, POLICY)?;

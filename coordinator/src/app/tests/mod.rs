@@ -1,5 +1,6 @@
 //! The whole coordinator over loopback, with real TLS: what hosts and operators can do, and what they cannot.
 
+mod agent;
 mod enrolment;
 mod host;
 mod life;
