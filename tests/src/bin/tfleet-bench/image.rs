@@ -44,11 +44,12 @@ impl Revision {
         }
     }
 
-    /// The version of `six`, the package that changes.
+    /// The version of `six`, the package that changes. Neither is the one that TensorFlow alone resolves to, which would
+    /// need no layer of its own.
     pub fn six(self) -> &'static str {
         match self {
-            Self::First => "1.16.0",
-            Self::Rebuild => "1.17.0",
+            Self::First => "1.15.0",
+            Self::Rebuild => "1.16.0",
         }
     }
 
