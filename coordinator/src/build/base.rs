@@ -51,6 +51,9 @@ pub struct Base {
 #[serde(deny_unknown_fields)]
 struct Record {
     artifact: Digest,
+    /// An operator gave it: nothing that happens to have its name in an engine or a registry may take its place.
+    #[serde(default)]
+    imported: bool,
 }
 
 impl Bases {
@@ -84,6 +87,14 @@ impl Bases {
         let artifact = match self.known(&name)? {
             Some(artifact) => artifact,
             None => {
+                if let (Some(base), Some(Record { imported: true, .. })) =
+                    (&order.base, self.read(&name)?)
+                {
+                    return Err(BuildError::Base {
+                        base: base.clone(),
+                        why: "was imported, and its stored content is incomplete or damaged: import it again".to_owned(),
+                    });
+                }
                 let artifact = match &order.base {
                     None => self.bootstrap(order, sources, log, progress).await?,
                     Some(reference) => {
@@ -91,7 +102,7 @@ impl Bases {
                             .await?
                     }
                 };
-                self.remember(&name, artifact)?;
+                self.remember(&name, artifact, false)?;
                 artifact
             }
         };
@@ -106,15 +117,9 @@ impl Bases {
         self.open_base(artifact, order).await
     }
 
-    /// Forgets the base that `order` asks for, so that the next build makes it anew. Its artifact stays.
-    pub fn forget(&self, order: &Order) -> Result<(), BuildError> {
-        let path = self.folder.join(record_name(order));
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(BuildError::io("remove", &path)(error))
-            }
-            _ => Ok(()),
-        }
+    /// The file that says what the base of `order` is.
+    pub fn record(&self, order: &Order) -> PathBuf {
+        self.folder.join(record_name(order))
     }
 
     /// The base that `order` asks for, if it is there already.
@@ -130,6 +135,7 @@ impl Bases {
         self.remember(
             &format!("named-{}", Digest::of(name.as_bytes()).hex()),
             artifact,
+            true,
         )
     }
 
@@ -244,31 +250,35 @@ impl Bases {
         opened.await.map_err(|_| BuildError::Cancelled)?
     }
 
+    /// A base whose blobs are gone or damaged is none.
     fn known(&self, name: &str) -> Result<Option<Digest>, BuildError> {
+        let Some(record) = self.read(name)? else {
+            return Ok(None);
+        };
+        let known = self.artifacts.known(&record.artifact)?;
+        Ok(known.map(|_| record.artifact))
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Record>, BuildError> {
         let path = self.folder.join(name);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(BuildError::io("read", &path)(error)),
         };
-        let record: Record = serde_json::from_slice(&text).map_err(|error| BuildError::Format {
+        let malformed = |error: serde_json::Error| BuildError::Format {
             file: path.display().to_string(),
             why: error.to_string(),
-        })?;
-        // A base whose blobs are gone is made anew.
-        Ok(self
-            .artifacts
-            .known(&record.artifact)?
-            .map(|_| record.artifact))
+        };
+        serde_json::from_slice(&text).map(Some).map_err(malformed)
     }
 
-    fn remember(&self, name: &str, artifact: Digest) -> Result<(), BuildError> {
-        let text = format!("{{\"artifact\":\"{artifact}\"}}");
+    fn remember(&self, name: &str, artifact: Digest, imported: bool) -> Result<(), BuildError> {
+        let text = format!("{{\"artifact\":\"{artifact}\",\"imported\":{imported}}}");
         Ok(write_whole(&self.folder.join(name), &[text.as_bytes()])?)
     }
 }
 
-/// The file of the base that an order asks for.
 fn record_name(order: &Order) -> String {
     match &order.base {
         Some(name) => format!("named-{}", Digest::of(name.as_bytes()).hex()),

@@ -182,10 +182,17 @@ impl BuilderEngine {
         Ok(())
     }
 
-    /// Removes all tags of `repository`, once in the life of this value and of its clones.
-    pub async fn remove_once(&self, repository: &str) -> Result<(), BuildError> {
+    /// Removes all tags of `repository` but those that are in use, once in the life of this value and of its clones.
+    pub async fn remove_once(
+        &self,
+        repository: &str,
+        is_in_use: impl Fn(&str) -> bool,
+    ) -> Result<(), BuildError> {
         let remove = || async {
             for tag in self.tags(repository).await? {
+                if is_in_use(&tag) {
+                    continue;
+                }
                 tracing::info!(endpoint = self.endpoint, tag, "removing what a build left");
                 self.remove(&tag).await?;
             }

@@ -96,7 +96,7 @@ impl BuildError {
             Self::NoPip { .. } => failure.with_remedy(
                 "install the package python3-pip on the coordinator's machine and build again",
             ),
-            Self::Step { .. } => failure.with_remedy("read the whole log with `tfleet release log`, then build again"),
+            Self::Step { .. } => failure.with_remedy("read the whole log with `tfleet build log`, then build again"),
             Self::NoBuilder { architecture } => failure.with_remedy(format!(
                 "add a [[builder]] with architecture = \"{architecture}\" to the coordinator's configuration"
             )),

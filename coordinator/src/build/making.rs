@@ -1,5 +1,6 @@
 //! From the lock to the artifact: built by the engine, read out of it, and nothing left in it but the base.
 
+use tfleet_proto::model::digest::Digest;
 use tokio::sync::watch;
 
 use super::base::Base;
@@ -17,6 +18,11 @@ use crate::artifact::{Origin, Received};
 /// Images under way are tags of it, and nothing else is.
 pub const BUILD_REPOSITORY: &str = "tfleet/build";
 
+/// The tag of a lock's image while it is under way.
+pub fn image_of(lock: &Digest) -> String {
+    format!("{BUILD_REPOSITORY}:{}", lock.short())
+}
+
 /// One image that is made.
 pub struct Making<'a> {
     pub inner: &'a Inner,
@@ -33,7 +39,7 @@ impl Making<'_> {
     /// Makes the image and stores it. The lock must not be built elsewhere at the same time.
     pub async fn built(&self) -> Result<Built, BuildError> {
         self.check_disk().await?;
-        let image = format!("{BUILD_REPOSITORY}:{}", self.lock.digest().short());
+        let image = image_of(&self.lock.digest());
         let stored = self.build_and_store(&image).await;
         // Also after a failure: what a failed build left would fill the disk that the next one needs.
         clean_up(self.engine, &image, self.log).await;

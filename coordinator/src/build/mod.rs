@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -83,8 +84,9 @@ struct Running {
 pub enum Freshness {
     /// The lock of an earlier build of the same order is kept.
     Locked,
-    /// Versions and the base are resolved anew.
-    Refreshed,
+    /// Versions that were resolved, and a base that was bootstrapped, before this time are resolved and bootstrapped anew.
+    /// A base with a name stays: whoever named it imports it again.
+    Since(Timestamp),
 }
 
 impl Builds {
@@ -160,7 +162,7 @@ impl Builds {
     /// was built before, that is the first.
     ///
     /// # Errors
-    /// If the log cannot be begun.
+    /// If the log cannot be begun, or what is too old cannot be forgotten.
     pub fn start(
         &self,
         order: Order,
@@ -175,11 +177,12 @@ impl Builds {
         if let Some(running) = running.get(&digest) {
             return Ok(running.status.clone());
         }
+        if let Freshness::Since(time) = freshness {
+            self.inner.forget_older(&order, time)?;
+        }
         // Nothing will be done, so there is nothing to write: the log of the build that did it stays. A record that
         // cannot be read is reported by the build, which needs it too.
-        if freshness == Freshness::Locked
-            && let Ok(Some(built)) = self.inner.known(&order)
-        {
+        if let Ok(Some(built)) = self.inner.known(&order) {
             let mut status = BuildStatus::waiting();
             status.lock = Some(built.lock);
             status.end(Ok(built));
@@ -200,7 +203,7 @@ impl Builds {
             let outcome = tokio::select! {
                 // Both arms may be dropped at any point: a build leaves only whole files and an image to remove.
                 () = inner.cancel.cancelled() => Err(BuildError::Cancelled),
-                outcome = run::run(&inner, &order, freshness, &log, &sender) => outcome,
+                outcome = run::run(&inner, &order, &log, &sender) => outcome,
             };
             if let Err(error) = &outcome {
                 log.line(format!("failed: {}", error.failure().message));

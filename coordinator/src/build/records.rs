@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tfleet_proto::model::artifact::ArtifactIndex;
 use tfleet_proto::model::digest::Digest;
@@ -83,14 +84,31 @@ impl Inner {
         Ok(write_whole(&self.done_path(lock), &[text.as_bytes()])?)
     }
 
-    pub(super) fn forget_lock(&self, order: &Digest) -> Result<(), BuildError> {
-        let path = self.lock_path(order);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(BuildError::io("remove", &path)(error))
-            }
-            _ => Ok(()),
+    /// Forgets what the order was resolved to, and the base that was bootstrapped for it, if that was before `time`. What
+    /// was built of them stays.
+    pub(super) fn forget_older(&self, order: &Order, time: Timestamp) -> Result<(), BuildError> {
+        remove_older(&self.lock_path(&order.digest()), time)?;
+        match &order.base {
+            Some(_) => Ok(()),
+            None => remove_older(&self.bases.record(order), time),
         }
+    }
+}
+
+fn remove_older(path: &Path, time: Timestamp) -> Result<(), BuildError> {
+    let written = match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+        Ok(written) => written,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(BuildError::io("look at", path)(error)),
+    };
+    if Timestamp::try_from(written).is_ok_and(|written| written >= time) {
+        return Ok(());
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(BuildError::io("remove", path)(error))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -11,24 +11,19 @@ use super::engine::BuilderEngine;
 use super::lock::wheel::Target;
 use super::lock::{Lock, LockFormat, LockedBase, TEMPLATE, group, package_name};
 use super::log::BuildLog;
-use super::making::{BUILD_REPOSITORY, Making};
+use super::making::{BUILD_REPOSITORY, Making, image_of};
 use super::order::Order;
 use super::sources::Sources;
-use super::{BuildError, BuildPhase, BuildStatus, Built, Freshness, Inner};
+use super::{BuildError, BuildPhase, BuildStatus, Built, Inner};
 
 /// Carries the order out. What it is doing goes to `status`, everything else to `log`.
 pub async fn run(
     inner: &Inner,
     order: &Order,
-    freshness: Freshness,
     log: &BuildLog,
     status: &watch::Sender<BuildStatus>,
 ) -> Result<Built, BuildError> {
     let digest = order.digest();
-    if freshness == Freshness::Refreshed {
-        inner.bases.forget(order)?;
-        inner.forget_lock(&digest)?;
-    }
     let known = inner.known_lock(order)?;
     let _slot = inner
         .slots
@@ -177,9 +172,14 @@ impl Inner {
             .ok_or(BuildError::NoBuilder { architecture })
     }
 
-    /// Removes what builds of an earlier life left in the engine, once. No build of this life has an image there yet.
+    /// Removes what builds of an earlier life left in the engine, once. Where that failed at first, a build of this life may
+    /// have its image there already.
     pub(super) async fn tidy(&self, engine: &BuilderEngine) {
-        if let Err(error) = engine.remove_once(BUILD_REPOSITORY).await {
+        let is_in_use = |tag: &str| {
+            let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.keys().any(|lock| image_of(lock) == tag)
+        };
+        if let Err(error) = engine.remove_once(BUILD_REPOSITORY, is_in_use).await {
             tracing::warn!(endpoint = engine.endpoint, error = %error.failure(), "cannot look for what builds left");
         }
     }

@@ -56,6 +56,9 @@ pub struct ReleaseRequest {
     pub ports: Vec<u16>,
     /// None: bootstrapped from Debian packages.
     pub base: Option<String>,
+    /// Nothing that was resolved before this revision was made counts.
+    #[serde(default)]
+    pub anew: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +112,11 @@ impl Origin {
                     plan: planned,
                 },
             ) => {
-                request == asked
+                let asked = ReleaseRequest {
+                    anew: request.anew,
+                    ..(**asked).clone()
+                };
+                **request == asked
                     && plan.variants == planned.variants
                     && hosts(plan).eq(hosts(planned))
             }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tfleet_coordinator::build::{Additions, BuildPhase, Freshness, ImageSource};
 use tfleet_coordinator::config::Site;
 use tfleet_tests::lab::{Engine, EngineKind, run};
@@ -262,7 +263,21 @@ async fn an_index_that_is_dead_or_silent_is_given_up_for_the_next_and_its_passwo
     .unwrap();
     assert!(usage.contains("Build Cache: 0B"), "it left {usage}");
     good.offer(wheel("late", "print('true')"));
-    workshop.build(&late).await.unwrap();
+    let locked = workshop.build(&late).await.unwrap();
+
+    // Who asks for it to be resolved anew gets what the index has now.
+    good.offer(wheel("late", "print('better')"));
+    let now = Freshness::Since(Timestamp::now());
+    let mut status = workshop.builds.start(late.clone(), now).unwrap();
+    let ended = status.wait_for(|status| status.outcome.is_some()).await;
+    let anew = ended.unwrap().outcome.clone().unwrap().unwrap();
+    assert_ne!(anew.lock, locked.lock);
+    assert!(workshop.holds(&anew.artifact, "print('better')"));
+    assert_eq!(
+        workshop.build(&late).await.unwrap().artifact,
+        anew.artifact,
+        "which is the order's lock from now on"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! What was built before.
 
+use jiff::SignedDuration;
+
 use super::*;
 
 #[tokio::test]
@@ -37,4 +39,29 @@ async fn a_base_imported_again_under_its_name_ends_what_was_built_on_the_earlier
     assert_eq!(known(), None);
     import(first);
     assert_eq!(known(), Some(built));
+}
+
+#[tokio::test]
+async fn what_was_resolved_before_a_time_is_forgotten_and_what_came_after_stays() {
+    let shop = Shop::open();
+    let inner = &shop.builds.inner;
+    let known = |order: &Order| shop.builds.built(order).unwrap().is_some();
+    let base = shop.store("usr/bin/python3.11", b"a base").artifact;
+    for (base_name, has_record) in [(None, false), (Some("ours"), true)] {
+        let order = shop.order(base_name);
+        inner.bases.import("ours", base).unwrap();
+        std::fs::write(
+            inner.bases.record(&order),
+            format!("{{\"artifact\":\"{base}\"}}"),
+        )
+        .unwrap();
+        shop.build_before(&order, base);
+        let before = Timestamp::now() - SignedDuration::from_secs(60);
+        inner.forget_older(&order, before).unwrap();
+        assert!(known(&order));
+        let after = Timestamp::now() + SignedDuration::from_secs(60);
+        inner.forget_older(&order, after).unwrap();
+        assert!(!known(&order));
+        assert_eq!(inner.bases.record(&order).exists(), has_record);
+    }
 }

@@ -146,7 +146,12 @@ impl OperatorService {
             return Ok(events.clone());
         }
         let order = self.order(request, recipe)?;
-        let status = self.builds.start(order, Freshness::Locked)?;
+        let freshness = if request.anew {
+            Freshness::Since(release.created_at)
+        } else {
+            Freshness::Locked
+        };
+        let status = self.builds.start(order, freshness)?;
         let waiting = VariantBuild::waiting(variant);
         let (sender, events) = watch::channel(event(&waiting, &status.borrow()));
         running.insert(key, events.clone());

@@ -29,7 +29,8 @@ impl OperatorService {
         by: String,
     ) -> Result<wire::Release, Declined> {
         let anew = request.anew;
-        let (request, plan) = self.planned(request).await?;
+        let (mut request, plan) = self.planned(request).await?;
+        request.anew = anew;
         if plan.assignments.is_empty() {
             return Err(Declined::First(match plan.unplaced.len() {
                 0 => "no host was selected, so there is nothing to plan for".to_owned(),

@@ -59,6 +59,7 @@ fn check(spec: wire::ReleaseSpec) -> Result<ReleaseRequest, Refusal> {
         )),
     };
     Ok(ReleaseRequest {
+        anew: false,
         name: spec
             .name
             .parse()
