@@ -127,6 +127,16 @@ impl Drop for Intake<'_> {
     fn drop(&mut self) {
         let folder = self.store.chunks_folder();
         let claimed = std::mem::take(&mut *self.claimed());
+        let brought_new = {
+            let state = self.store.under_way.lock();
+            let is_new = |digest| state.claims.get(digest).is_some_and(|claim| claim.is_new);
+            claimed.iter().any(is_new)
+        };
+        // An image that was there may want a chunk that was gone and came with this one.
+        let wanted = match brought_new {
+            true => self.store.wanted().unwrap_or_default(),
+            false => HashSet::new(),
+        };
         let mut state = self.store.under_way.lock();
         for digest in claimed {
             let Some(claim) = state.claims.get_mut(&digest) else {
@@ -136,7 +146,7 @@ impl Drop for Intake<'_> {
             if claim.intakes > 0 {
                 continue;
             }
-            let is_new = claim.is_new;
+            let is_new = claim.is_new && !wanted.contains(&digest);
             state.claims.remove(&digest);
             let path = folder.join(digest.hex());
             // Removed under the lock, so that nobody finds a file that is about to go.

@@ -16,6 +16,7 @@ mod rebuild;
 mod secrets;
 mod unpack;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -242,13 +243,7 @@ impl Artifacts {
     /// If an index cannot be read (then nothing is removed), or a file cannot be removed.
     pub fn sweep(&self) -> Result<u64, StoreError> {
         self.under_way.stopped(|is_claimed| {
-            let mut wanted = std::collections::HashSet::new();
-            for (digest, _) in self.files(&self.indexes_folder())? {
-                if let Some(index) = self.index(&digest)? {
-                    let chunks = index.layers.iter().flat_map(|layer| &layer.chunks);
-                    wanted.extend(chunks.map(|chunk| chunk.digest));
-                }
-            }
+            let wanted = self.wanted()?;
             let chunks = self.files(&self.chunks_folder())?.into_iter();
             let unwanted = chunks
                 .filter(|(digest, _)| !wanted.contains(digest) && !is_claimed(digest))
@@ -263,6 +258,18 @@ impl Artifacts {
             }
             Ok(freed_bytes)
         })
+    }
+
+    /// The chunks of all images.
+    fn wanted(&self) -> Result<HashSet<Digest>, StoreError> {
+        let mut wanted = HashSet::new();
+        for (digest, _) in self.files(&self.indexes_folder())? {
+            if let Some(index) = self.index(&digest)? {
+                let chunks = index.layers.iter().flat_map(|layer| &layer.chunks);
+                wanted.extend(chunks.map(|chunk| chunk.digest));
+            }
+        }
+        Ok(wanted)
     }
 
     /// The whole files of a folder, by the digest that is their name.

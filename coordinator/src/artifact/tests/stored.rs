@@ -133,6 +133,17 @@ fn a_damaged_chunk_is_set_aside_and_stored_anew_with_its_image() {
 }
 
 #[test]
+fn a_refused_image_that_mends_one_that_is_there_leaves_it_mended() {
+    let (folder, store) = open();
+    let received = take(&store, &docker_archive(&[large_layer()], false, 1)).unwrap();
+    let chunk = received.index.layers[0].chunks[0];
+    super::super::chunk::set_aside(&folder.path().join("chunks"), &chunk.digest).unwrap();
+    fs::remove_file(folder.path().join("chunks").join(chunk.digest.hex())).unwrap();
+    take(&store, &refused_archive(&large_layer())).unwrap_err();
+    store.verify_frame(&chunk).unwrap();
+}
+
+#[test]
 fn a_damaged_chunk_that_nobody_has_read_is_stored_anew_too() {
     let (folder, store) = open();
     let archive = docker_archive(&[large_layer()], false, 1);
