@@ -23,6 +23,7 @@ pub fn run_container(
     spec: ContainerSpec,
     replace: bool,
 ) -> Result<(), Failure> {
+    let now = now(desired);
     let before = desired
         .containers
         .iter_mut()
@@ -35,7 +36,7 @@ pub fn run_container(
             start_serial: 0,
         }),
         Some(container) if container.spec == spec => match spec.restart_policy {
-            RestartPolicy::Always | RestartPolicy::UnlessStopped => start(container),
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => start(container, now),
             RestartPolicy::No | RestartPolicy::OnFailure { .. } => {
                 container.phase = DesiredPhase::Running;
             }
@@ -62,6 +63,7 @@ pub fn change_containers(
     change: ContainerChange,
     names: &[String],
 ) -> Result<(), Failure> {
+    let now = now(desired);
     for name in names {
         let Some(index) = desired
             .containers
@@ -72,11 +74,11 @@ pub fn change_containers(
         };
         let container = &mut desired.containers[index];
         match change {
-            ContainerChange::Start => start(container),
+            ContainerChange::Start => start(container, now),
             ContainerChange::Stop => container.phase = DesiredPhase::Stopped,
             ContainerChange::Restart => {
                 container.phase = DesiredPhase::Running;
-                container.restart_serial += 1;
+                container.restart_serial = after(container.restart_serial, now);
             }
             ContainerChange::Remove => drop(desired.containers.remove(index)),
         }
@@ -85,11 +87,22 @@ pub fn change_containers(
 }
 
 /// A change of phase is word enough for the host; where there is none, it is asked to look.
-fn start(container: &mut DesiredContainer) {
+fn start(container: &mut DesiredContainer, now: u64) {
     if container.phase == DesiredPhase::Running {
-        container.start_serial += 1;
+        container.start_serial = after(container.start_serial, now);
     }
     container.phase = DesiredPhase::Running;
+}
+
+/// Grows with each change and with each restoring of an older state.
+fn now(desired: &DesiredState) -> u64 {
+    desired.incarnation.saturating_add(desired.generation)
+}
+
+/// A serial that no host has heeded yet: higher than any that was given before this change, also for a container of the
+/// same name that was removed since, or in a state that was lost.
+fn after(serial: u64, now: u64) -> u64 {
+    serial.max(now).saturating_add(1)
 }
 
 fn unknown(desired: &DesiredState, name: &str) -> Failure {

