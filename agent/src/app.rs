@@ -44,6 +44,7 @@ pub enum AppError {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AppError> {
     let policy = Arc::new(load_policy(&config)?);
     let folder = IdentityFolder::open(&config.identity_folder())?;
+    let _claim = folder.claim()?;
     let obtained = identity::obtain(&folder, &config.enrolment, config.token_file.as_deref());
     let Some(credentials) = stop.run_until_cancelled(obtained).await else {
         return Ok(());

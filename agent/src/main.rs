@@ -117,6 +117,7 @@ async fn enrol(config: &Path, token: &str) -> anyhow::Result<()> {
     let config = Config::load(config)?;
     let token: Token = token.parse()?;
     let folder = IdentityFolder::open(&config.identity_folder())?;
+    let _claim = folder.claim()?;
     let credentials = identity::enrol(&folder, &config.enrolment, &token).await?;
     tracing::info!(host = %credentials.host, until = %credentials.not_after, "enrolled");
     Ok(())

@@ -1,5 +1,6 @@
 //! Where key, certificate and CA are kept. A certificate that does not fit the other two is none.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
@@ -8,6 +9,12 @@ use rustls_pki_types::CertificateDer;
 use super::{Credentials, IdentityError, certificate};
 use crate::durable::{self, Access};
 use crate::ledger::Membership;
+
+/// The lock on an identity. The kernel takes it back however the process ends.
+#[derive(Debug)]
+pub struct Claim {
+    _file: File,
+}
 
 /// The folder `identity` of the agent's data. Cheap to clone; everything in here blocks.
 #[derive(Debug, Clone)]
@@ -21,6 +28,22 @@ impl IdentityFolder {
         Ok(Self {
             folder: folder.to_path_buf(),
         })
+    }
+
+    /// Takes the identity for this process alone. A new membership that an agent does not know of, because it goes on with
+    /// the one that it began with, would cost it its containers.
+    pub fn claim(&self) -> Result<Claim, IdentityError> {
+        let path = self.folder.join("lock");
+        let failed = |source| IdentityError::Lock {
+            path: path.clone(),
+            source,
+        };
+        let file = File::create(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Claim { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(IdentityError::InUse { path }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
     }
 
     /// What a finished enrolment left here. An unfinished one (a death between the two files, or another key) left

@@ -22,7 +22,7 @@ use crate::ledger::Membership;
 
 pub use certificate::CertificateError;
 pub use enrolment::{enrol, obtain};
-pub use folder::IdentityFolder;
+pub use folder::{Claim, IdentityFolder};
 pub use renewal::keep_fresh;
 
 /// Who this host is, and how it proves it.
@@ -42,6 +42,17 @@ pub struct Credentials {
 pub enum IdentityError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(
+        "an agent runs with this host's identity ({} is locked): stop it first (systemctl stop tfleet-agent), and start \
+         it again afterwards",
+        path.display()
+    )]
+    InUse { path: std::path::PathBuf },
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        path: std::path::PathBuf,
+        source: std::io::Error,
+    },
     #[error("the host's key {} cannot be used; move it away and enrol again with a new token", path.display())]
     Key {
         path: std::path::PathBuf,
