@@ -10,6 +10,7 @@ use super::{Engine, EngineError};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CreatedContainer {
+    /// Or as good as that.
     pub privileged: bool,
     pub host_namespaces: Vec<HostNamespace>,
     /// As the engine has them: with or without "CAP_".
@@ -40,7 +41,7 @@ fn created(made: ContainerInspectResponse) -> Option<CreatedContainer> {
         .filter(|point| point.typ.as_deref() == Some("bind"))
         .filter_map(|point| point.source);
     Some(CreatedContainer {
-        privileged: host.privileged.unwrap_or_default(),
+        privileged: host.privileged.unwrap_or_default() || is_loosened(&host),
         host_namespaces: host_namespaces(&host),
         bind_sources: points
             .chain(asked_sources(&host))
@@ -51,6 +52,36 @@ fn created(made: ContainerInspectResponse) -> Option<CreatedContainer> {
         host_ports: host_ports(&host),
         capabilities: host.cap_add.unwrap_or_default(),
     })
+}
+
+/// What this agent never asks for, and what takes as much of a container's walls away as being privileged does: other
+/// containers' namespaces and volumes, the host's users or name, no seccomp or AppArmor profile.
+fn is_loosened(host: &HostConfig) -> bool {
+    let modes = [
+        &host.network_mode,
+        &host.pid_mode,
+        &host.ipc_mode,
+        &host.userns_mode,
+        &host.uts_mode,
+    ];
+    let joins_another = modes
+        .into_iter()
+        .flatten()
+        .any(|mode| mode.starts_with("container:"));
+    let of_the_host = [&host.userns_mode, &host.uts_mode]
+        .into_iter()
+        .flatten()
+        .any(|mode| mode == "host");
+    let unconfined = host
+        .security_opt
+        .iter()
+        .flatten()
+        .any(|option| option.ends_with("unconfined"));
+    let volumes_of_others = host
+        .volumes_from
+        .as_ref()
+        .is_some_and(|from| !from.is_empty());
+    joins_another || of_the_host || unconfined || volumes_of_others
 }
 
 fn host_namespaces(host: &HostConfig) -> Vec<HostNamespace> {
