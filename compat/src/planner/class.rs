@@ -1,9 +1,9 @@
 //! What the rules can see of a host: hosts of one class get the same verdicts, so one of them is asked for all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::PlanError;
-use crate::host::{Architecture, DriverHealth, Gpu, HostFacts, HostName};
+use crate::host::{Architecture, DriverHealth, Gpu, GpuMode, HostFacts, HostName};
 use crate::version::DriverVersion;
 
 /// A fleet by class.
@@ -42,7 +42,7 @@ struct Class {
     health: DriverHealth,
     architecture: Architecture,
     has_avx: Option<bool>,
-    has_gpu_mode: Option<bool>,
+    gpu_modes: Option<BTreeSet<GpuMode>>,
     gpus: Vec<Gpu>,
 }
 
@@ -56,7 +56,7 @@ impl Class {
             health: host.driver_health.clone(),
             architecture: host.architecture,
             has_avx: host.cpu_flags.as_ref().map(|flags| flags.contains("avx")),
-            has_gpu_mode: host.gpu_modes.as_ref().map(|modes| !modes.is_empty()),
+            gpu_modes: host.gpu_modes.clone(),
             gpus,
         }
     }

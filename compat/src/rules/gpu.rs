@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{FROM_HOST, Finding, Refusal, Rule};
 use crate::catalog::{Capability, Catalog, GpuLookupError};
-use crate::host::{Gpu, GpuHealth, HostFacts};
+use crate::host::{Gpu, GpuHealth, GpuMode, HostFacts};
 use crate::version::ComputeCapability;
 
 /// A GPU with what the catalog knows about its compute capability.
@@ -44,6 +44,12 @@ pub fn gpu_access(host: &HostFacts) -> Result<Finding, Refusal> {
             Rule::GpuAccess,
             "the container engine has no way to give a GPU to a container",
             "install the NVIDIA container toolkit and restart the engine",
+            FROM_HOST,
+        )),
+        Some(modes) if modes.iter().all(|mode| *mode == GpuMode::Plugin) => Err(Refusal::new(
+            Rule::GpuAccess,
+            "the container engine gives GPUs through nvidia-docker 1 alone, whose volumes are not used here",
+            "install nvidia-docker 2 or the NVIDIA container toolkit beside it and restart the engine",
             FROM_HOST,
         )),
         Some(_) => Ok(Finding::new(

@@ -321,6 +321,11 @@ fn what_a_host_does_not_say_does_not_forbid() {
         "AVX came with 1.6"
     );
     assert!(gpu_access(&host).is_err());
+    host.gpu_modes = Some(BTreeSet::from([GpuMode::Plugin]));
+    let refusal = gpu_access(&host).unwrap_err();
+    assert!(refusal.remedy.contains("nvidia-docker 2"), "{refusal:?}");
+    host.gpu_modes = Some(BTreeSet::from([GpuMode::Plugin, GpuMode::Runtime]));
+    assert!(gpu_access(&host).is_ok());
     host.architecture = Architecture::Aarch64;
     assert!(cpu_features(&host, tensorflow("2.15")).is_ok());
     assert!(architecture(&host, Architecture::X86_64).is_err());
