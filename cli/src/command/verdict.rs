@@ -40,8 +40,11 @@ pub(super) fn weigh(host: &Host, generation: u64, judge: impl Fn(&Host) -> Verdi
     } else {
         judge(host)
     };
+    // What it says of itself is then from before: it cannot look.
     match (verdict, &status.fault) {
-        (Verdict::Working(_), Some(fault)) => Verdict::Retrying(fault.clone()),
+        (Verdict::Working(_) | Verdict::Done(_) | Verdict::Lasting(_), Some(fault)) => {
+            Verdict::Retrying(fault.clone())
+        }
         (verdict, _) => verdict,
     }
 }
@@ -49,7 +52,12 @@ pub(super) fn weigh(host: &Host, generation: u64, judge: impl Fn(&Host) -> Verdi
 /// For a rollout: whether the release's image is there.
 pub(super) fn image_is_present(host: &Host, release: &ReleaseRef) -> Verdict {
     let mut images = host.status.iter().flat_map(|status| &status.images);
+    let is_wanted = host.desired.as_ref().is_none_or(|desired| {
+        let mut images = desired.images.iter();
+        images.any(|image| image.release == *release)
+    });
     match images.find(|image| image.release == *release) {
+        None if !is_wanted => Verdict::Failed(superseded(release)),
         None => Verdict::Working(step("waiting", "")),
         Some(image) => weigh_image(image),
     }
@@ -76,7 +84,7 @@ pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
         ContainerPhase::Pending => {
             arriving.unwrap_or_else(|| retrying(status.failure.as_ref(), "creating"))
         }
-        _ if restarts => Verdict::Working(step("restarting", "")),
+        _ if restarts => retrying(status.failure.as_ref(), "restarting"),
         ContainerPhase::Created => Verdict::Working(step("starting", "")),
         ContainerPhase::Running if status.command.is_empty() => Verdict::Done(RUNNING.to_owned()),
         ContainerPhase::Running => Verdict::Lasting(status.started_at),
@@ -127,6 +135,14 @@ fn weigh_image(image: &ImageStatus) -> Verdict {
             })
         }
     }
+}
+
+fn superseded(release: &ReleaseRef) -> Failure {
+    Failure::new(
+        "superseded",
+        format!("another rollout took the place of {release} on this host"),
+    )
+    .with_remedy("see what is wanted there now: tfleet hosts show NAME")
 }
 
 fn retrying(failure: Option<&Failure>, phase: &'static str) -> Verdict {
