@@ -1,6 +1,6 @@
 //! An operator: types `tfleet …` and reads the answer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -29,6 +29,14 @@ impl Operator {
             program: programs.operator()?,
             credentials,
         })
+    }
+
+    /// Another one, with credentials of their own.
+    pub fn with(&self, credentials: &Path) -> Self {
+        Self {
+            program: self.program.clone(),
+            credentials: credentials.to_owned(),
+        }
     }
 
     /// The command, for a test that needs its pipes.

@@ -6,6 +6,8 @@
 )]
 
 mod build;
+mod bundle;
+mod commands;
 mod containers;
 mod delivery;
 mod faults;

@@ -13,11 +13,19 @@ const MOST_MEBIBYTES: u64 = 100;
 
 /// The highest resident memory of a process since its start.
 fn peak_mebibytes(pid: i32) -> Result<u64> {
+    memory_of(pid, "VmHWM:")
+}
+
+pub fn resident_mebibytes(pid: i32) -> Result<u64> {
+    memory_of(pid, "VmRSS:")
+}
+
+fn memory_of(pid: i32, which: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
     let kibibytes: u64 = line
         .and_then(|line| line.trim().strip_suffix("kB"))
-        .context("no VmHWM")?
+        .context("it is not told")?
         .trim()
         .parse()?;
     Ok(kibibytes / 1024)
