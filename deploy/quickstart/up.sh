@@ -99,6 +99,7 @@ say "TensorFlow, asked inside each container"
 tfleet exec tf --all --env TF_CPP_MIN_LOG_LEVEL=3 -- python -c "$show"
 
 say "The fleet"
+tfleet hosts --all
 tfleet ps --all
 touch "$coordinator/done"
 
