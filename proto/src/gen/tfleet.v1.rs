@@ -3139,7 +3139,8 @@ pub mod operator_client {
         }
         /// Locks and builds every variant of a release that has no artifact yet, and tells how it goes. The build goes on
         /// when the caller leaves; calling again joins it. The stream ends when every variant is built or has failed.
-        /// Errors: NOT_FOUND; FAILED_PRECONDITION (no builder of the architecture; too little disk, with numbers).
+        /// What keeps one variant from being built (no builder of its architecture; too little disk, with numbers; a step that
+        /// failed) is in its event's failure, and the others go on. Errors: NOT_FOUND.
         pub async fn build(
             &mut self,
             request: impl tonic::IntoRequest<super::BuildRequest>,
@@ -3482,7 +3483,8 @@ pub mod operator_server {
             + 'static;
         /// Locks and builds every variant of a release that has no artifact yet, and tells how it goes. The build goes on
         /// when the caller leaves; calling again joins it. The stream ends when every variant is built or has failed.
-        /// Errors: NOT_FOUND; FAILED_PRECONDITION (no builder of the architecture; too little disk, with numbers).
+        /// What keeps one variant from being built (no builder of its architecture; too little disk, with numbers; a step that
+        /// failed) is in its event's failure, and the others go on. Errors: NOT_FOUND.
         async fn build(
             &self,
             request: tonic::Request<super::BuildRequest>,
