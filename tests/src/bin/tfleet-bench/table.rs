@@ -12,7 +12,8 @@ times better: what `docker save | docker load` needs, divided by what tfleet nee
   medians, peaks the highest of all rounds.
 tfleet: from the operator's `tfleet rollout start` to its answer that the image is present. Its bytes are
   all that the host's network interface saw.
-save | load: a pipe on this machine, without network or encryption. Its bytes are the archive; its disk is
+  The image was read out of an engine before, once for all hosts, when it was stored.
+save | load: a pipe on this machine, which reads the image out of its engine each time, without network or encryption. Its bytes are the archive; its disk is
   what its two processes keep, which is nothing.
 ";
 
