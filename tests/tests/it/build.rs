@@ -3,19 +3,17 @@
 
 pub mod index;
 mod secrets;
+mod sources;
 mod workshop;
 
 use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use tfleet_coordinator::build::{Additions, BuildPhase, Freshness, ImageSource};
-use tfleet_coordinator::config::Site;
 use tfleet_tests::lab::{Engine, EngineKind, run};
 use tokio::sync::mpsc;
 
-use index::{Index, Manner, wheel};
 use workshop::{Workshop, lab, site, until};
 
 /// The archive of `docker save`, piece by piece.
@@ -141,11 +139,24 @@ async fn what_was_built_runs_and_further_packages_are_one_more_small_layer() {
     assert_eq!(one, two);
     assert_eq!(same.borrow().outcome, Some(Ok(one.clone())));
 
+    // The same base once more, as an image that is in the engine under a name of its own.
+    let base = images(engine);
+    run(engine.docker().args(["tag", &base[0], "ours:1"])).unwrap();
+    let named = Additions {
+        base: Some("ours:1".to_owned()),
+        ..Additions::default()
+    };
+    let on_image = workshop
+        .build(&workshop.order(&recipe, named))
+        .await
+        .unwrap();
+
     let store = workshop.builds.artifacts();
     let layers = |artifact| store.index(artifact).unwrap().unwrap().layers;
     let (few, many) = (layers(&one.artifact), layers(&other.artifact));
     assert_eq!(many[..few.len()], few[..]);
     assert_eq!(many.len(), few.len() + 1);
+    assert_eq!(layers(&on_image.artifact), few);
     assert!(
         many[few.len()].size_bytes < 2 << 20,
         "{} bytes",
@@ -173,111 +184,6 @@ async fn what_was_built_runs_and_further_packages_are_one_more_small_layer() {
         script,
     ]));
     assert_eq!(printed.unwrap().trim(), "1.16.0 3.10 /opt/tfleet ['lock']");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_index_that_is_dead_or_silent_is_given_up_for_the_next_and_its_password_stays_nowhere() {
-    const PASSWORD: &str = "only-for-the-mirror";
-    let lab = lab(EngineKind::System);
-    let silent = Index::start(Manner::Silent, None).await;
-    let good = Index::start(Manner::Serving, Some(&format!("robot:{PASSWORD}"))).await;
-    good.offer(wheel("pip", "'''stands for pip'''"));
-    good.offer(wheel("greeting", "print('hello')"));
-
-    // Fetches the installer from the machine's own index, which the other sites do not have.
-    let workshop = Workshop::new(&lab, site());
-    workshop
-        .build(&workshop.order(&["six==1.17.0"], Additions::default()))
-        .await
-        .unwrap();
-    let dead = "http://127.0.0.1:9/simple".to_owned();
-    let private = Site {
-        python_indexes: vec![dead, silent.url(), good.url()],
-        stall_seconds: 2,
-        ..Site::default()
-    };
-    let workshop = workshop.moved(&lab, private);
-
-    let order = workshop.order(&["greeting"], Additions::default());
-    let built = workshop.build(&order).await.unwrap();
-    let log = workshop.log(&order).await;
-    for url in ["http://127.0.0.1:9/simple", &silent.url()] {
-        assert!(
-            log.contains(&format!("resolving with {url} failed, trying the next")),
-            "{log}"
-        );
-        assert!(log.contains(&format!("gave up on {url}")), "{log}");
-    }
-    assert!(!log.contains(PASSWORD), "{log}");
-    let index = workshop
-        .builds
-        .artifacts()
-        .index(&built.artifact)
-        .unwrap()
-        .unwrap();
-    assert!(
-        !index.config.contains(PASSWORD) && !index.config.contains("127.0.0.1"),
-        "{}",
-        index.config
-    );
-
-    // A package that takes the password with it is found out, and nothing of the image stays.
-    let stored = workshop.chunks();
-    good.offer(wheel("leak", &format!("token = '{PASSWORD}'")));
-    let order = workshop.order(&["leak"], Additions::default());
-    let failure = workshop.build(&order).await.unwrap_err();
-    assert_eq!(failure.code, "secret-in-image");
-    assert!(
-        failure
-            .message
-            .contains("the password of a package index is in the image's layers"),
-        "{failure}"
-    );
-    assert!(workshop.builds.built(&order).unwrap().is_none());
-    assert_eq!(workshop.chunks(), stored, "no chunk of it stays");
-    until("the image is gone from the builder", || {
-        images(lab.builder().unwrap())
-            .iter()
-            .all(|image| image.starts_with("tfleet/base:"))
-    })
-    .await;
-
-    // Other bytes than the lock's under the same name do not get in; once the index is true again, the build works.
-    good.offer(wheel("late", "print('true')"));
-    let late = workshop.order(&["late"], Additions::default());
-    workshop.build(&late).await.unwrap();
-    workshop.forget_builds();
-    good.offer(wheel("late", "print('false')"));
-    let failure = workshop.build(&late).await.unwrap_err();
-    assert_eq!(failure.code, "build-failed");
-    assert!(
-        failure.message.contains("Hash mismatch") || failure.message.contains("hash"),
-        "{failure}"
-    );
-    let format = "--format={{.Type}}: {{.Size}}";
-    let usage = run(lab
-        .builder()
-        .unwrap()
-        .docker()
-        .args(["system", "df", format]))
-    .unwrap();
-    assert!(usage.contains("Build Cache: 0B"), "it left {usage}");
-    good.offer(wheel("late", "print('true')"));
-    let locked = workshop.build(&late).await.unwrap();
-
-    // Who asks for it to be resolved anew gets what the index has now.
-    good.offer(wheel("late", "print('better')"));
-    let now = Freshness::Since(Timestamp::now());
-    let mut status = workshop.builds.start(late.clone(), now).unwrap();
-    let ended = status.wait_for(|status| status.outcome.is_some()).await;
-    let anew = ended.unwrap().outcome.clone().unwrap().unwrap();
-    assert_ne!(anew.lock, locked.lock);
-    assert!(workshop.holds(&anew.artifact, "print('better')"));
-    assert_eq!(
-        workshop.build(&late).await.unwrap().artifact,
-        anew.artifact,
-        "which is the order's lock from now on"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,8 @@ use rand::{Rng as _, SeedableRng as _};
 use tfleet_tests::harness::{TestFleet, eventually};
 use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 
+use crate::variants::{RELEASE, fleet_that_builds};
+
 /// Some seconds of work for every part. It does not compress, so that it crosses the wire as it is.
 const IMAGE_BYTES: usize = 400_000_000;
 const ROLLOUT: [&str; 4] = ["rollout", "start", "large", "--all"];
@@ -92,17 +94,18 @@ fn all_is_well(fleet: &TestFleet) -> Result<()> {
     );
     let left = spool(fleet)?;
     ensure!(left.is_empty(), "the spool keeps {left:?}");
-    let agent = files_below(&fleet.host("host")?.agent().data_folder());
-    let coordinator = files_below(&fleet.coordinator().data());
-    let unfinished = |file: &&PathBuf| {
+    nothing_unfinished(fleet)
+}
+
+fn nothing_unfinished(fleet: &TestFleet) -> Result<()> {
+    let agents = fleet.hosts().iter().map(|host| host.agent().data_folder());
+    let folders = agents.chain([fleet.coordinator().data()]);
+    let files = folders.flat_map(|folder| files_below(&folder));
+    let unfinished = |file: &PathBuf| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         name.ends_with(".part") || name.ends_with(".tmp") || name.starts_with(".tmp")
     };
-    let left: Vec<_> = agent
-        .iter()
-        .chain(&coordinator)
-        .filter(unfinished)
-        .collect();
+    let left: Vec<_> = files.filter(unfinished).collect();
     ensure!(left.is_empty(), "unfinished files are left: {left:?}");
     Ok(())
 }
@@ -146,6 +149,41 @@ fn an_agent_that_is_killed_in_a_load_begins_it_again_with_what_it_has() -> Resul
     }
     fleet.ok(ROLLOUT)?;
     all_is_well(&fleet)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_is_killed_in_a_build_builds_it_when_it_is_asked_again() -> Result<()> {
+    let (fleet, _index) = fleet_that_builds(vec![HostDescription::new("cpu")]).await?;
+    fleet.ok(RELEASE)?;
+    let phase = || -> Result<String> {
+        let shown = fleet.ok(["release", "show", "train", "--output", "json"])?;
+        let phase = shown.json()?["builds"][0]["phase"]
+            .as_str()
+            .map(str::to_owned);
+        phase.context("a phase")
+    };
+    let mut build = fleet.operator().command(["build", "train"]);
+    build.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut build = build.stderr(Stdio::null()).spawn()?;
+    eventually(Duration::from_secs(120), || {
+        let phase = phase()?;
+        ensure!(phase == "building", "it is {phase}");
+        Ok(())
+    })?;
+    fleet.coordinator().kill()?;
+    ensure!(!build.wait()?.success(), "nobody was there to say so");
+
+    fleet.coordinator().start()?;
+    fleet
+        .operator()
+        .until_ok(&["fleet"], Duration::from_secs(30))?;
+    ensure!(phase()? == "waiting", "nothing is under way: {}", phase()?);
+    fleet.ok(["build", "train"])?;
+    ensure!(phase()? == "done", "it is {}", phase()?);
+    let mut list = fleet.builder()?.docker();
+    let left = run(list.args(["image", "ls", "--quiet", "tfleet/build"]))?;
+    ensure!(left.is_empty(), "the builder keeps {left}");
+    nothing_unfinished(&fleet)
 }
 
 /// An engine that was killed ends, when it is back, what it finds running; 20.10 then takes it for stopped by hand, and

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use tfleet_compat::{Architecture, Catalog, Recipe, TensorflowVersion};
@@ -13,6 +13,15 @@ use tfleet_tests::harness::{BUILD, TestFleet, eventually};
 use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 
 use crate::build::index::{Index, Manner};
+
+pub const RELEASE: [&str; 6] = [
+    "release",
+    "create",
+    "train",
+    "--tensorflow",
+    ">=2.14,<2.16",
+    "--all",
+];
 
 /// Host, variant, the TensorFlow that it prints.
 const PLACED: [(&str, &str, &str); 3] = [
@@ -120,6 +129,20 @@ fn installer() -> Result<(String, Vec<u8>)> {
 
 /// The quickstart's fleet and an index with all that its images need.
 async fn quickstart() -> Result<(TestFleet, Index)> {
+    fleet_that_builds(vec![
+        HostDescription::new("t4")
+            .driver("470.256.02")
+            .gpu("Tesla T4"),
+        HostDescription::new("a100")
+            .driver("535.183.01")
+            .gpu("NVIDIA A100-SXM4-40GB"),
+        HostDescription::new("cpu"),
+    ])
+    .await
+}
+
+/// A fleet of these hosts and an index with all that the quickstart's images need.
+pub async fn fleet_that_builds(hosts: Vec<HostDescription>) -> Result<(TestFleet, Index)> {
     let index = Index::start(Manner::Serving, None).await;
     index.offer(installer()?);
     for requirement in requirements() {
@@ -128,34 +151,19 @@ async fn quickstart() -> Result<(TestFleet, Index)> {
     let folder = TempDir::new()?;
     let policy = folder.path().join("policy.toml");
     std::fs::write(&policy, "exec = true\n")?;
-    let lab = TestLab::builder()
+    let mut lab = TestLab::builder()
         .builder_engine(EngineKind::System)
-        .policy(&policy)
-        .host(
-            HostDescription::new("t4")
-                .driver("470.256.02")
-                .gpu("Tesla T4"),
-        )
-        .host(
-            HostDescription::new("a100")
-                .driver("535.183.01")
-                .gpu("NVIDIA A100-SXM4-40GB"),
-        )
-        .host(HostDescription::new("cpu"));
+        .policy(&policy);
+    for host in hosts {
+        lab = lab.host(host);
+    }
     let build = format!("{BUILD}python_indexes = [\"{}\"]\n", index.url());
     Ok((TestFleet::building(lab.up()?, &build)?, index))
 }
 
 /// The commands of the quickstart. Gives the builds.
 fn main_job(fleet: &TestFleet) -> Result<Value> {
-    fleet.ok([
-        "release",
-        "create",
-        "train",
-        "--tensorflow",
-        ">=2.14,<2.16",
-        "--all",
-    ])?;
+    fleet.ok(RELEASE)?;
     let builds = fleet.ok(["build", "train", "--output", "json"])?.json()?;
     fleet.ok(["rollout", "start", "train", "--all"])?;
     fleet.ok([
@@ -221,7 +229,27 @@ fn check(fleet: &TestFleet) -> Result<()> {
 async fn each_driver_gets_its_own_variant_and_the_second_time_nothing_is_built_or_sent()
 -> Result<()> {
     let (fleet, index) = quickstart().await?;
+    let log = ["build", "log", "train", "tf2.15.1-cpu"];
+    let mut follow = fleet.operator().command([&log[..], &["--follow"]].concat());
+    let following = std::thread::spawn(move || {
+        eventually(Duration::from_secs(120), || {
+            let said = follow.output()?;
+            ensure!(said.status.success(), "not begun yet: {said:?}");
+            Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+        })
+    });
     let first = main_job(&fleet)?;
+    let Ok(followed) = following.join() else {
+        bail!("nobody followed the build")
+    };
+    let (followed, whole) = (followed?, fleet.ok(log)?.stdout);
+    ensure!(
+        followed == whole && whole.contains("wheels") && whole.contains("built "),
+        "{followed}\nis not\n{whole}"
+    );
+    fleet
+        .tfleet(["build", "log", "train", "tf2.15.1-cpuu"])?
+        .refused(4, "did you mean tf2.15.1-cpu?")?;
     let mut built: Vec<&str> = first
         .as_array()
         .context("builds")?

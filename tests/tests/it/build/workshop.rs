@@ -147,6 +147,21 @@ pub fn site() -> Site {
     }
 }
 
+/// The Debian mirror of this machine's own configuration, in apt's older or newer form.
+pub fn machine_mirror() -> String {
+    let mut files = vec![Path::new("/etc/apt/sources.list").to_owned()];
+    let folder = std::fs::read_dir("/etc/apt/sources.list.d").unwrap();
+    files.extend(folder.map(|entry| entry.unwrap().path()));
+    let texts = files.iter().map(std::fs::read_to_string);
+    let text: String = texts.filter_map(Result::ok).collect();
+    let addresses = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix("URIs:").or(line.strip_prefix("deb "))?;
+        rest.split_whitespace().find(|word| word.contains("://"))
+    });
+    let mut mirrors = addresses.filter(|url| url.trim_end_matches('/').ends_with("/debian"));
+    mirrors.next().expect("a Debian mirror").to_owned()
+}
+
 /// Waits until `condition` holds.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..600 {
