@@ -40,6 +40,7 @@ impl Reconciler {
     pub(super) async fn note_outcome(&mut self, outcome: Outcome) {
         let Outcome {
             image,
+            started_at,
             progress,
             result,
         } = outcome;
@@ -54,6 +55,7 @@ impl Reconciler {
                     present_bytes: progress.present_bytes,
                     fetched_bytes: progress.fetched_bytes,
                     wire_bytes: progress.wire_bytes,
+                    started_at: Some(started_at),
                     finished_at: Timestamp::now(),
                 };
                 self.deeds

@@ -37,6 +37,7 @@ pub(super) struct Sight {
 /// How a delivery ended.
 pub(super) struct Outcome {
     pub image: DesiredImage,
+    pub started_at: Timestamp,
     pub progress: ImageProgress,
     /// `Err(None)`: it was called off.
     pub result: Result<Delivered, Option<Failure>>,
@@ -97,8 +98,8 @@ impl InFlight {
         let Current {
             image,
             progress,
+            started_at,
             cancel,
-            ..
         } = self.current.take()?;
         let result = match ended {
             Ok(Ok(delivered)) => Ok(delivered),
@@ -115,6 +116,7 @@ impl InFlight {
         let progress = *progress.borrow();
         Some(Outcome {
             image,
+            started_at,
             progress,
             result,
         })

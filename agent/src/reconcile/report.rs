@@ -102,6 +102,7 @@ impl Sight<'_> {
             status.fetched_bytes = deed.fetched_bytes;
             status.wire_bytes = deed.wire_bytes;
             status.loaded_bytes = deed.content_bytes.saturating_sub(deed.present_bytes);
+            status.started_at = deed.started_at;
             status.finished_at = Some(deed.finished_at);
         }
         status

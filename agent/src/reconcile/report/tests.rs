@@ -93,6 +93,7 @@ impl Host {
             present_bytes: 40,
             fetched_bytes: 60,
             wire_bytes: 20,
+            started_at: None,
             finished_at: Timestamp::UNIX_EPOCH,
         };
         host.deeds.note_image(artifact(), deed).await.unwrap();
