@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::container_options::environment;
-use super::operation::{Channel, Ended, Piece, Printer, as_result, next_piece, summary};
+use super::operation::{Ended, Piece, Printed, Printer, next_piece, print_all, summary};
 use super::selection::{Selection, with_container};
 use super::terminal::{RawMode, forward, is_terminal, terminal_size};
 use super::{Context, Operator};
@@ -157,9 +157,8 @@ async fn everywhere(
     exec: wire::ExecOperation,
     format: Format,
 ) -> Result<ExitStatus, Error> {
-    let mut printer = Printer::new(format, &hosts);
-    // Pieces of all hosts meet in one short queue: who prints fast waits for the terminal.
-    let (pieces, mut arriving) = mpsc::channel::<(String, Channel, bytes::Bytes)>(64);
+    let printer = Printer::new(format, &hosts);
+    let (pieces, arriving) = mpsc::channel::<Printed>(64);
     let one = |host: String| {
         let (mut operator, exec, pieces) = (operator.clone(), exec.clone(), pieces.clone());
         async move {
@@ -167,25 +166,8 @@ async fn everywhere(
             (host, ended)
         }
     };
-    let mut running = stream::iter(hosts.into_iter().map(one)).buffer_unordered(AT_ONCE);
-    let mut ended: Vec<(String, Ended)> = Vec::new();
-    loop {
-        tokio::select! {
-            biased;
-            // Both are cancel-safe. What has arrived is printed before its host's end is noted.
-            Some((host, channel, bytes)) = arriving.recv() => printer.print(&host, channel, &bytes)?,
-            next = running.next() => match next {
-                Some((host, result)) => {
-                    while let Ok((host, channel, bytes)) = arriving.try_recv() {
-                        printer.print(&host, channel, &bytes)?;
-                    }
-                    printer.finish(&host)?;
-                    ended.push((host, as_result(result)?));
-                }
-                None => break,
-            },
-        }
-    }
+    let running = stream::iter(hosts.into_iter().map(one)).buffer_unordered(AT_ONCE);
+    let mut ended = print_all(printer, arriving, running).await?;
     ended.sort_by(|(left, _), (right, _)| left.cmp(right));
     if let ([(_, Ended::Exit(code))], false) = (ended.as_slice(), format == Format::Json) {
         return Ok(ExitStatus::OfCommand(
@@ -199,7 +181,7 @@ async fn run_on(
     operator: &mut Operator,
     host: &str,
     exec: wire::ExecOperation,
-    pieces: mpsc::Sender<(String, Channel, bytes::Bytes)>,
+    pieces: mpsc::Sender<Printed>,
 ) -> Result<Ended, Error> {
     // The sender is kept: the end of our messages would be the end of the operation.
     let (_sender, mut outputs) = open(operator, host, exec).await?;

@@ -25,7 +25,8 @@ Examples:
   tfleet hosts show t4 --output json";
 
 const REMOVE: &str = "\
-To let it in again, make it a new token.
+What it runs goes on. To let it in again, run a new `tfleet agent bundle` on it, or put a new token into
+/etc/tfleet/token there and restart tfleet-agent.
 
 Examples:
   tfleet hosts rm t4";

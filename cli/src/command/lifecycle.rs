@@ -135,7 +135,7 @@ fn by_containers(hosts: &[Host], names: &[String]) -> BTreeMap<Vec<String>, Vec<
 /// One verdict for several containers: a failure, else what is still to do, else the last that is done.
 fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     let rank = |verdict: &Verdict| match verdict {
-        Verdict::Done(_) => 0,
+        Verdict::Done(_) | Verdict::Delivered { .. } => 0,
         Verdict::Lasting(_) => 1,
         Verdict::Working(_) => 2,
         Verdict::Retrying(_) => 3,

@@ -5,7 +5,7 @@ use futures::stream::{self, StreamExt as _};
 use tfleet_proto::wire;
 use tokio::sync::mpsc;
 
-use super::operation::{Channel, Ended, Piece, Printer, as_result, next_piece, summary};
+use super::operation::{Ended, Piece, Printed, Printer, next_piece, print_all, summary};
 use super::selection::{Selection, with_container};
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
@@ -55,8 +55,8 @@ impl Logs {
             tail_lines: self.tail,
             timestamps: self.timestamps,
         };
-        let mut printer = Printer::new(context.output.format, &hosts);
-        let (pieces, mut arriving) = mpsc::channel::<(String, Channel, bytes::Bytes)>(64);
+        let printer = Printer::new(context.output.format, &hosts);
+        let (pieces, arriving) = mpsc::channel::<Printed>(64);
         // Whoever follows follows every host; without that, some at a time are quick enough.
         let at_once = if self.follow { hosts.len() } else { AT_ONCE };
         let mut operators = vec![operator];
@@ -71,26 +71,9 @@ impl Logs {
                 (host, ended)
             }
         };
-        let mut running =
+        let running =
             stream::iter(hosts.into_iter().enumerate().map(one)).buffer_unordered(at_once);
-        let mut ended: Vec<(String, Ended)> = Vec::new();
-        loop {
-            tokio::select! {
-                biased;
-                // Both are cancel-safe. What has arrived is printed before its host's end is noted.
-                Some((host, channel, bytes)) = arriving.recv() => printer.print(&host, channel, &bytes)?,
-                next = running.next() => match next {
-                    Some((host, result)) => {
-                        while let Ok((host, channel, bytes)) = arriving.try_recv() {
-                            printer.print(&host, channel, &bytes)?;
-                        }
-                        printer.finish(&host)?;
-                        ended.push((host, as_result(result)?));
-                    }
-                    None => break,
-                },
-            }
-        }
+        let ended = print_all(printer, arriving, running).await?;
         let failed: Vec<_> = ended
             .into_iter()
             .filter(|(_, ended)| *ended != Ended::Exit(0))
@@ -110,7 +93,7 @@ async fn read(
     operator: &mut Operator,
     host: &str,
     logs: wire::LogsOperation,
-    pieces: mpsc::Sender<(String, Channel, bytes::Bytes)>,
+    pieces: mpsc::Sender<Printed>,
 ) -> Result<Ended, Error> {
     let request = wire::LogsRequest {
         host: host.to_owned(),

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::pin::pin;
 
+use futures::{Stream, StreamExt as _};
 use serde::Serialize;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::wire;
 use tfleet_proto::wire::operation_output::Output;
+use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use crate::error::Error;
@@ -162,8 +165,39 @@ pub(super) async fn next_piece(
     }
 }
 
+/// What a host printed, on which channel.
+pub(super) type Printed = (String, Channel, bytes::Bytes);
+
+/// Prints what arrives, until every operation has ended; tells how each did, in the order in which they ended. Pieces of all
+/// hosts meet in one short queue: who prints fast waits for the terminal.
+pub(super) async fn print_all(
+    mut printer: Printer,
+    mut arriving: mpsc::Receiver<Printed>,
+    operations: impl Stream<Item = (String, Result<Ended, Error>)>,
+) -> Result<Vec<(String, Ended)>, Error> {
+    let mut operations = pin!(operations);
+    let mut ended = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            // Both are cancel-safe. What has arrived is printed before its host's end is noted.
+            Some((host, channel, bytes)) = arriving.recv() => printer.print(&host, channel, &bytes)?,
+            next = operations.next() => match next {
+                Some((host, result)) => {
+                    while let Ok((host, channel, bytes)) = arriving.try_recv() {
+                        printer.print(&host, channel, &bytes)?;
+                    }
+                    printer.finish(&host)?;
+                    ended.push((host, as_result(result)?));
+                }
+                None => return Ok(ended),
+            },
+        }
+    }
+}
+
 /// One host's trouble is that host's result, whatever it was; only our own output ends the whole command.
-pub(super) fn as_result(ended: Result<Ended, Error>) -> Result<Ended, Error> {
+fn as_result(ended: Result<Ended, Error>) -> Result<Ended, Error> {
     match ended {
         Err(error @ Error::Output(_)) => Err(error),
         Err(error) => {

@@ -44,6 +44,8 @@ pub(super) struct Patience {
 struct Waiting {
     change: HostChange,
     disconnected_since: Option<Instant>,
+    /// Whether it was not so at the first look.
+    has_waited: bool,
     in_vain_since: Option<Instant>,
     /// Whether its last word was that it failed and tries again.
     is_retrying: bool,
@@ -153,6 +155,7 @@ impl Waiting {
         Self {
             change,
             disconnected_since: None,
+            has_waited: false,
             in_vain_since: None,
             is_retrying: false,
             furthest_bytes: 0,
@@ -186,6 +189,13 @@ impl Waiting {
                 ..Step::default()
             },
             Verdict::Done(detail) => return Look::Settled(Outcome::Done { detail }),
+            Verdict::Delivered { image, how } => {
+                let detail = match self.has_waited {
+                    true => image + &how,
+                    false => image + ", as before",
+                };
+                return Look::Settled(Outcome::Done { detail });
+            }
             Verdict::Failed(failure) => return Look::Settled(Outcome::Failed { failure }),
             Verdict::Working(step) => {
                 self.is_retrying = false;
@@ -212,6 +222,7 @@ impl Waiting {
                 }
             }
         };
+        self.has_waited = true;
         self.last = match step.activity.as_str() {
             "" => step.phase.to_owned(),
             activity => format!("{}: {activity}", step.phase),

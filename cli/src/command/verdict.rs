@@ -23,6 +23,11 @@ pub(super) enum Verdict {
     Retrying(Failure),
     /// With what it is now.
     Done(String),
+    /// The image is there, and how it came: news only for who saw it come.
+    Delivered {
+        image: String,
+        how: String,
+    },
     /// A command runs, since when the host says. Done once that has lasted: many a command ends before it has begun.
     Lasting(Option<Timestamp>),
     Failed(Failure),
@@ -40,12 +45,10 @@ pub(super) fn weigh(host: &Host, generation: u64, judge: impl Fn(&Host) -> Verdi
     } else {
         judge(host)
     };
-    // What it says of itself is then from before: it cannot look.
-    match (verdict, &status.fault) {
-        (Verdict::Working(_) | Verdict::Done(_) | Verdict::Lasting(_), Some(fault)) => {
-            Verdict::Retrying(fault.clone())
-        }
-        (verdict, _) => verdict,
+    match (&verdict, &status.fault) {
+        (Verdict::Failed(_) | Verdict::Retrying(_), _) | (_, None) => verdict,
+        // What it says of itself is then from before: it cannot look.
+        (_, Some(fault)) => Verdict::Retrying(fault.clone()),
     }
 }
 
@@ -73,7 +76,7 @@ pub(super) fn container_runs(host: &Host, container: &str) -> Verdict {
         desired.and_then(|wanted| images.find(|image| image.artifact == wanted.spec.artifact));
     let arriving = image
         .map(weigh_image)
-        .filter(|verdict| !matches!(verdict, Verdict::Done(_)));
+        .filter(|verdict| !matches!(verdict, Verdict::Delivered { .. }));
     let Some(status) = status_of(host, container) else {
         return arriving.unwrap_or_else(|| Verdict::Working(step("creating", "")));
     };
@@ -122,7 +125,10 @@ pub(super) fn container_is_gone(host: &Host, container: &str) -> Verdict {
 
 fn weigh_image(image: &ImageStatus) -> Verdict {
     match image.phase {
-        ImagePhase::Present => Verdict::Done(delivered(image)),
+        ImagePhase::Present => Verdict::Delivered {
+            image: format!("present: {}", bytes(image.content_bytes)),
+            how: how_it_came(image),
+        },
         ImagePhase::Failed => Verdict::Failed(reason(image.failure.as_ref())),
         ImagePhase::Waiting => retrying(image.failure.as_ref(), "waiting"),
         ImagePhase::Transferring => {
@@ -166,8 +172,8 @@ fn step(phase: &'static str, activity: &str) -> Step {
     }
 }
 
-/// "present: 4.9 GiB, of which 1.2 GiB were there before; 1.9 GiB on the wire in 2m".
-fn delivered(image: &ImageStatus) -> String {
+/// ", of which 1.2 GiB were there before; 1.9 GiB on the wire in 2m".
+fn how_it_came(image: &ImageStatus) -> String {
     let there = match image.present_bytes {
         0 => String::new(),
         present if present >= image.content_bytes => ", all of it there before".to_owned(),
@@ -184,7 +190,7 @@ fn delivered(image: &ImageStatus) -> String {
         }
         _ => String::new(),
     };
-    format!("present: {}{there}{sent}{took}", bytes(image.content_bytes))
+    format!("{there}{sent}{took}")
 }
 
 fn exited(container: &str, code: Option<i32>) -> Failure {

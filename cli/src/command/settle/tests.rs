@@ -112,3 +112,26 @@ fn a_command_that_ends_before_that_is_told_as_ended() {
     let look = waiting.look(&host(), began, ended);
     assert!(matches!(look, Look::Settled(Outcome::Failed { .. })));
 }
+
+#[test]
+fn how_an_image_came_is_told_to_who_saw_it_come() {
+    let delivered = || Verdict::Delivered {
+        image: "present: 4.5 GiB".to_owned(),
+        how: "; 1.9 GiB on the wire".to_owned(),
+    };
+    let done = |look| match look {
+        Look::Settled(Outcome::Done { detail }) => detail,
+        _ => panic!("it is there"),
+    };
+    let now = Instant::now();
+    assert_eq!(
+        done(waiting().hear(delivered(), now)),
+        "present: 4.5 GiB, as before"
+    );
+    let mut waiting = waiting();
+    waiting.hear(moving(500), now);
+    assert_eq!(
+        done(waiting.hear(delivered(), now)),
+        "present: 4.5 GiB; 1.9 GiB on the wire"
+    );
+}

@@ -228,11 +228,11 @@ fn while_the_image_arrives_its_bytes_are_what_there_is_to_see() {
 fn a_present_image_tells_what_was_there_and_what_was_sent() {
     let arrived = host(vec![image(ImagePhase::Present)], Vec::new());
     let release = "train:v1".parse().expect("release");
-    let expected = "present: 1000 B, of which 100 B were there before; 150 B on the wire";
-    assert_eq!(
-        image_is_present(&arrived, &release),
-        Verdict::Done(expected.to_owned())
-    );
+    let expected = Verdict::Delivered {
+        image: "present: 1000 B".to_owned(),
+        how: ", of which 100 B were there before; 150 B on the wire".to_owned(),
+    };
+    assert_eq!(image_is_present(&arrived, &release), expected);
 }
 
 #[test]
