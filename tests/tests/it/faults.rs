@@ -106,8 +106,18 @@ fn silent_sockets_keep_nobody_out() -> Result<()> {
 }
 
 #[test]
-fn a_removed_host_is_out_at_once_and_may_come_back_with_a_new_token() -> Result<()> {
+fn a_removed_host_is_out_at_once_and_may_come_back_with_a_new_token_and_what_it_ran_goes_on()
+-> Result<()> {
     let fleet = one_host()?;
+    fleet.add_image("tiny", &[], &[])?;
+    fleet.ok(["rollout", "start", "tiny", "--all"])?;
+    fleet.ok(["run", "tiny", "--name", "one", "--all", "--detach"])?;
+    let running = || {
+        let mut list = fleet.host("host")?.engine().docker();
+        Ok::<_, anyhow::Error>(run(list.args(["ps", "--format", "{{.Names}} {{.ID}}"]))?)
+    };
+    let one = running()?;
+    ensure!(one.starts_with("one "), "{one}");
     fleet.ok(["hosts", "rm", "host"])?;
     fleet
         .tfleet(["hosts", "show", "host"])?
@@ -118,11 +128,24 @@ fn a_removed_host_is_out_at_once_and_may_come_back_with_a_new_token() -> Result<
         .tfleet(["hosts", "show", "host"])?
         .refused(4, "host")?;
 
-    let host = fleet.host("host")?;
-    host.agent().stop()?;
-    fs::remove_dir_all(host.agent().data_folder())?;
+    // The agent that runs knows the earlier membership alone.
+    let token = ["token", "create", "host", "--output", "text"];
+    let (enrolled, said) = enrol_by_hand(&fleet, fleet.ok(token)?.stdout.trim())?;
+    ensure!(!enrolled && said.contains("stop it first"), "{said}");
+
+    fleet.host("host")?.agent().stop()?;
     fleet.enrol("host")?;
     fleet.ok(["hosts", "wait", "host", "--timeout", "60s"])?;
+    fleet.ok(["rollout", "start", "tiny", "--all"])?;
+    fleet.ok(["run", "tiny", "--name", "two", "--all", "--detach"])?;
+    let both = running()?;
+    ensure!(both.contains(one.trim()) && both.contains("two "), "{both}");
+    // Nobody's now: it stays until somebody removes it by hand.
+    let failure = fleet.fails(
+        "host",
+        &["run", "tiny", "--name", "one", "--all", "--detach"],
+    )?;
+    ensure!(failure["code"] == "name-taken", "{failure}");
     Ok(())
 }
 

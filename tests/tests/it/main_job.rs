@@ -228,6 +228,11 @@ fn one_dead_host_holds_up_nobody() -> Result<()> {
         "{results}"
     );
     ensure!(phase(&fleet, "alive", "one")? == "running");
+    let said = fleet.tfleet(["exec", "one", "--all", "--", "echo", "here"])?;
+    ensure!(
+        said.code == 1 && said.stdout.contains("here") && said.stderr.contains("dead"),
+        "{said:?}"
+    );
 
     fleet
         .host("dead")?
