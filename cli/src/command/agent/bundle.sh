@@ -11,7 +11,7 @@ fail() { printf '%s\n' "tfleet agent: error: $*" >&2; exit 1; }
 
 [ "$(id -u)" -eq 0 ] || fail "not root; run: sudo sh $0"
 [ "$(uname -m)" = "@ARCHITECTURE@" ] || fail "this agent is for @ARCHITECTURE@, and this host is $(uname -m)"
-command -v systemctl >/dev/null || fail "no systemd here; install the agent by hand (see the documentation)"
+command -v systemctl >/dev/null || fail "no systemd here; install the agent by hand: binary, agent.toml, policy.toml and token are in this file"
 
 umask 077
 binary=/usr/local/bin/tfleet-agent
