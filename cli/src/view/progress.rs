@@ -34,8 +34,10 @@ pub struct Step {
 enum Shape {
     /// No total, or one that was guessed too low.
     Open,
+    /// Nothing is done yet, so nobody can say how long it takes.
+    Begun,
     Counted,
-    /// All bytes are there and something is still done with them.
+    /// All bytes are there, or all that are counted, and something is still done with them.
     Finishing,
 }
 
@@ -43,7 +45,8 @@ impl Step {
     fn shape(&self) -> Shape {
         match (self.done_bytes, self.total_bytes) {
             (done, total) if done > total || total == 0 => Shape::Open,
-            (done, total) if done == total => Shape::Finishing,
+            (0, _) => Shape::Begun,
+            (done, total) if total - done <= total / 100 => Shape::Finishing,
             _ => Shape::Counted,
         }
     }
@@ -171,6 +174,7 @@ impl Lane {
         if new_phase || new_shape {
             bar.set_style(style(match self.step.shape() {
                 Shape::Open => "{prefix:.bold}  {spinner} {msg} {elapsed}",
+                Shape::Begun => "{prefix:.bold}  {spinner} {binary_bytes}/{binary_total_bytes}  {wide_msg}",
                 Shape::Counted => "{prefix:.bold}  {bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left  {wide_msg}",
                 Shape::Finishing => "{prefix:.bold}  {spinner} {binary_bytes}, finishing  {wide_msg}",
             }));
@@ -214,7 +218,9 @@ pub(super) fn line(step: &Step, time: Duration, done_at_start: u64) -> String {
             parts.push("finishing".to_owned());
             return parts.join(", ");
         }
-        Shape::Counted => parts.push(format!("{} of {}", bytes(*done_bytes), bytes(*total_bytes))),
+        Shape::Begun | Shape::Counted => {
+            parts.push(format!("{} of {}", bytes(*done_bytes), bytes(*total_bytes)))
+        }
     }
     let moved = done_bytes.saturating_sub(done_at_start);
     if let Some(rate) = rate(moved, time) {

@@ -183,6 +183,14 @@ fn a_line_of_progress_tells_how_much_how_fast_and_how_long() {
         line(&all_there, Duration::from_secs(20), 0),
         "transferring, 5.0 GiB, finishing"
     );
+    let only_begun = Step {
+        done_bytes: 0,
+        ..step.clone()
+    };
+    assert_eq!(
+        line(&only_begun, Duration::from_secs(20), 0),
+        "transferring, 0 B of 5.0 GiB, for 20s"
+    );
     // More than was guessed: nobody knows how much is left.
     let beyond = Step {
         done_bytes: 6 << 30,
