@@ -100,6 +100,7 @@ tfleet exec tf --all --env TF_CPP_MIN_LOG_LEVEL=3 -- python -c "$show"
 
 say "The fleet"
 tfleet hosts --all
+echo
 tfleet ps --all
 touch "$coordinator/done"
 
