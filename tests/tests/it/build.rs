@@ -2,6 +2,7 @@
 //! real image.
 
 pub mod index;
+mod registry;
 mod secrets;
 mod sources;
 mod workshop;
@@ -14,6 +15,7 @@ use tfleet_coordinator::build::{Additions, BuildPhase, Freshness, ImageSource};
 use tfleet_tests::lab::{Engine, EngineKind, run};
 use tokio::sync::mpsc;
 
+use registry::Registry;
 use workshop::{Workshop, lab, site, until};
 
 /// The archive of `docker save`, piece by piece.
@@ -150,6 +152,20 @@ async fn what_was_built_runs_and_further_packages_are_one_more_small_layer() {
         .build(&workshop.order(&recipe, named))
         .await
         .unwrap();
+    // And pulled from a registry, by an engine that has it no more.
+    let registry = Registry::with(engine, "ours:1").await;
+    for image in images(engine) {
+        run(engine.docker().args(["rmi", "--force", &image])).unwrap();
+    }
+    let pulled = Additions {
+        base: Some(registry.reference()),
+        ..Additions::default()
+    };
+    let order = workshop.order(&recipe, pulled);
+    let on_pulled = workshop.build(&order).await.unwrap();
+    let log = workshop.log(&order).await;
+    let pulling = format!("pulling {}", registry.reference());
+    assert!(log.contains(&pulling), "{log}");
 
     let store = workshop.builds.artifacts();
     let layers = |artifact| store.index(artifact).unwrap().unwrap().layers;
@@ -157,6 +173,7 @@ async fn what_was_built_runs_and_further_packages_are_one_more_small_layer() {
     assert_eq!(many[..few.len()], few[..]);
     assert_eq!(many.len(), few.len() + 1);
     assert_eq!(layers(&on_image.artifact), few);
+    assert_eq!(layers(&on_pulled.artifact), few);
     assert!(
         many[few.len()].size_bytes < 2 << 20,
         "{} bytes",

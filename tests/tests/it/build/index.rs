@@ -97,35 +97,14 @@ impl Index {
 }
 
 impl State {
-    async fn serve(&self, mut connection: TcpStream) -> std::io::Result<()> {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            if connection.read_buf(&mut request).await? == 0 {
-                return Ok(());
-            }
-        }
-        let request = String::from_utf8_lossy(&request).into_owned();
-        let mut words = request.split_whitespace();
-        let (method, path) = (
-            words.next().unwrap_or_default(),
-            words.next().unwrap_or_default(),
-        );
-        let (status, kind, body) = self.answer(method, path, &request);
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        connection.write_all(head.as_bytes()).await?;
-        connection.write_all(&body).await?;
-        connection.shutdown().await
+    async fn serve(&self, connection: TcpStream) -> std::io::Result<()> {
+        answer_once(connection, |method, path, request| {
+            self.answer(method, path, request)
+        })
+        .await
     }
 
-    fn answer(
-        &self,
-        method: &str,
-        path: &str,
-        request: &str,
-    ) -> (&'static str, &'static str, Vec<u8>) {
+    fn answer(&self, method: &str, path: &str, request: &str) -> Answer {
         let stranger = self.credentials.as_ref().is_some_and(|credentials| {
             let wanted = format!("authorization: basic {}", base64(credentials.as_bytes()));
             !request
@@ -182,6 +161,38 @@ impl State {
             format!("<!DOCTYPE html><html><body>{links}</body></html>").into_bytes(),
         )
     }
+}
+
+/// Status and further headers, type, and body.
+pub type Answer = (&'static str, &'static str, Vec<u8>);
+
+/// Answers one request, given as method, path and the whole head, and closes the connection.
+pub async fn answer_once(
+    mut connection: TcpStream,
+    answer: impl FnOnce(&str, &str, &str) -> Answer,
+) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        if connection.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    let request = String::from_utf8_lossy(&request).into_owned();
+    let mut words = request.split_whitespace();
+    let (method, path) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
+    let (status, kind, body) = answer(method, path, &request);
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).await?;
+    if method != "HEAD" {
+        connection.write_all(&body).await?;
+    }
+    connection.shutdown().await
 }
 
 /// A wheel of one module, packed by Python's own tools.
