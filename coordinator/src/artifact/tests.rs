@@ -9,6 +9,7 @@ use tfleet_proto::model::digest::Digest;
 use super::*;
 
 mod archives;
+mod intakes;
 mod layers;
 mod stored;
 

@@ -20,6 +20,7 @@ use super::engine::BuilderEngine;
 use super::log::BuildLog;
 use super::order::Order;
 use super::pipe;
+use super::records::read_record;
 use super::sources::Sources;
 use super::transfer;
 use crate::artifact::{Artifacts, Origin, rebuild, write_whole};
@@ -260,17 +261,7 @@ impl Bases {
     }
 
     fn read(&self, name: &str) -> Result<Option<Record>, BuildError> {
-        let path = self.folder.join(name);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(BuildError::io("read", &path)(error)),
-        };
-        let malformed = |error: serde_json::Error| BuildError::Format {
-            file: path.display().to_string(),
-            why: error.to_string(),
-        };
-        serde_json::from_slice(&text).map(Some).map_err(malformed)
+        read_record(&self.folder.join(name))
     }
 
     fn remember(&self, name: &str, artifact: Digest, imported: bool) -> Result<(), BuildError> {

@@ -148,12 +148,16 @@ impl LockedWheel {
         (&self.name, self.sha256) == (&other.name, other.sha256)
     }
 
+    fn is_of_cuda(&self) -> bool {
+        self.name.starts_with("nvidia-")
+    }
+
     /// What it weighs, or about what such a wheel weighs where its index does not say.
     pub fn expected_bytes(&self) -> u64 {
         match self.name.as_str() {
             _ if self.size_bytes > 0 => self.size_bytes,
             "tensorflow" | "tensorflow-cpu" | "tensorflow-gpu" => TENSORFLOW_WHEEL_BYTES,
-            name if name.starts_with("nvidia-") => CUDA_WHEEL_BYTES,
+            _ if self.is_of_cuda() => CUDA_WHEEL_BYTES,
             _ => OTHER_WHEEL_BYTES,
         }
     }
@@ -189,7 +193,7 @@ pub fn group(alone: Vec<LockedWheel>, together: Vec<LockedWheel>) -> Vec<Group> 
         .filter(|wheel| !alone.iter().any(|other| other.is_same(wheel)))
         .collect();
     for wheel in alone {
-        let kind = if wheel.name.starts_with("nvidia-") {
+        let kind = if wheel.is_of_cuda() {
             GroupKind::Cuda
         } else {
             GroupKind::Tensorflow

@@ -112,7 +112,9 @@ fn remove_older(path: &Path, time: Timestamp) -> Result<(), BuildError> {
     }
 }
 
-fn read_record<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, BuildError> {
+pub(super) fn read_record<T: for<'de> Deserialize<'de>>(
+    path: &Path,
+) -> Result<Option<T>, BuildError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

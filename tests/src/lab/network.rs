@@ -2,11 +2,12 @@
 //!
 //! A host has no default route: it reaches what is on the bridge and nothing else, like the hosts of a closed site.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use super::command::ip;
-use super::error::LabError;
+use super::error::{LabError, at};
 use super::id::LabId;
 
 /// Makes the bridge unless it is there.
@@ -57,6 +58,27 @@ impl HostNetwork {
     /// The root namespace's end of the cable, for `tc` and the like.
     pub fn cable(&self) -> &str {
         &self.cable
+    }
+
+    /// Bytes that went to the host since it came up.
+    pub fn sent_bytes(&self) -> Result<u64, LabError> {
+        self.counter("tx_bytes")
+    }
+
+    /// Bytes that came from the host since it came up.
+    pub fn received_bytes(&self) -> Result<u64, LabError> {
+        self.counter("rx_bytes")
+    }
+
+    /// Of our end of the cable.
+    fn counter(&self, name: &str) -> Result<u64, LabError> {
+        let file = PathBuf::from(format!("/sys/class/net/{}/statistics/{name}", self.cable));
+        let text = fs::read_to_string(&file).map_err(at("read", &file))?;
+        let malformed = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        text.trim()
+            .parse()
+            .map_err(malformed)
+            .map_err(at("read", &file))
     }
 
     pub fn raise(&self) -> Result<(), LabError> {

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use tfleet_tests::harness::{TestFleet, eventually};
+use tfleet_tests::harness::{Spawned, TestFleet, eventually};
 use tfleet_tests::lab::{HostDescription, TestLab};
 
 /// Arguments: the bundle, an empty folder. What it installs lies over the machine's own folders, in this shell's mounts
@@ -30,16 +30,6 @@ sh "$bundle"
 stat -c '%n %a' /etc/tfleet/token /etc/tfleet/policy.toml
 exec $(sed -n 's/^ExecStart=//p' /etc/systemd/system/tfleet-agent.service)
 "#;
-
-/// Ends with the test, however that ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn administrator(fleet: &TestFleet, bundle: &Path, work: &Path) -> Result<Command> {
     let mut command = fleet.host("gpu-17")?.agent().command(Path::new("unshare"));
@@ -93,7 +83,7 @@ fn a_bundle_that_is_run_on_its_host_enrols_it_and_one_that_was_damaged_installs_
     let mut administrator = administrator(&fleet, &bundle, &work)?;
     administrator.stdout(fs::File::create(&log)?);
     administrator.stderr(fs::File::options().append(true).open(&log)?);
-    let _agent = Running(administrator.spawn()?);
+    let _agent = Spawned(administrator.spawn()?);
     let listed = eventually(Duration::from_secs(30), || {
         let list = ["hosts", "--where", "label.rack = r7", "--output", "json"];
         let hosts = fleet.ok(list)?.json()?;

@@ -3,12 +3,12 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
-use tfleet_tests::harness::{TestFleet, eventually};
+use tfleet_tests::harness::{Spawned, TestFleet, eventually};
 use tfleet_tests::lab::HostDescription;
 
 use super::main_job::fleet;
@@ -24,20 +24,10 @@ fn talking(options: &[&str], script: &str) -> Result<TestFleet> {
     Ok(fleet)
 }
 
-/// Ends with the test, however that ends.
-struct Typed(Child);
-
-impl Drop for Typed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn typed(fleet: &TestFleet, arguments: &[&str]) -> Result<Typed> {
+fn typed(fleet: &TestFleet, arguments: &[&str]) -> Result<Spawned> {
     let mut command = fleet.operator().command(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    Ok(Typed(command.spawn()?))
+    Ok(Spawned(command.spawn()?))
 }
 
 #[test]
@@ -107,7 +97,7 @@ fn an_operator_gets_a_certificate_works_with_it_and_loses_it() -> Result<()> {
     night.ok(["ps", "--all"])?;
     let mut log = night.command(["logs", "-f", "talk", "--all"]);
     log.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut following = Typed(log.spawn()?);
+    let mut following = Spawned(log.spawn()?);
     let mut lines = BufReader::new(following.0.stdout.take().context("its output")?).lines();
     let line = lines.next().context("a line")??;
     ensure!(line.ends_with("one"), "{line}");
@@ -144,15 +134,11 @@ fn an_output_that_nobody_reads_waits_where_it_is_made() -> Result<()> {
     let mut output = flood.0.stdout.take().context("its output")?;
     let mut first = vec![0; 32 << 20];
     output.read_exact(&mut first)?;
-    let moved = || -> Result<u64> {
-        let cable = fleet.host("host")?.network().cable().to_owned();
-        let counter = format!("/sys/class/net/{cable}/statistics/rx_bytes");
-        Ok(fs::read_to_string(counter)?.trim().parse()?)
-    };
+    let network = fleet.host("host")?.network();
     let still = eventually(Duration::from_secs(30), || {
-        let before = moved()?;
+        let before = network.received_bytes()?;
         std::thread::sleep(Duration::from_secs(1));
-        let more = moved()? - before;
+        let more = network.received_bytes()? - before;
         ensure!(more < 1 << 20, "{more} bytes in a second that nobody reads");
         Ok(before)
     })?;

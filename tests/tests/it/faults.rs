@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use tfleet_tests::harness::{TestFleet, eventually};
+use tfleet_tests::harness::{TestFleet, eventually, files_below};
 use tfleet_tests::lab::{EngineKind, HostDescription, Programs, TestLab, run};
 
 fn one_host() -> Result<TestFleet> {
@@ -200,7 +200,9 @@ fn a_damaged_chunk_is_refused_and_never_reaches_an_engine() -> Result<()> {
     let fleet = one_host()?;
     fleet.add_image("tiny", &[], &[])?;
     let mut damaged = 0;
-    for chunk in files_below(&fleet.coordinator().data().join("artifacts/chunks"))? {
+    let chunks = files_below(&fleet.coordinator().data().join("artifacts/chunks"));
+    ensure!(!chunks.is_empty(), "there is nothing to damage");
+    for chunk in chunks {
         let mut content = fs::read(&chunk)?;
         let middle = content.len() / 2;
         content[middle] ^= 0xff;
@@ -237,17 +239,4 @@ fn what_does_not_exist_is_told_with_the_nearest_name() -> Result<()> {
         .tfleet(["hosts", "--where", "drivr >= 470"])?
         .refused(2, "the fields are name, connected, label.KEY, driver")?;
     Ok(())
-}
-
-fn files_below(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(files_below(&path)?);
-        } else {
-            found.push(path);
-        }
-    }
-    Ok(found)
 }

@@ -1,14 +1,14 @@
 //! `kill -9` of coordinator, agent and engine in the middle of their work. The same command then finishes, nothing is
 //! there twice, and nothing unfinished is left.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tfleet_tests::harness::{TestFleet, eventually};
+use tfleet_tests::harness::{TestFleet, eventually, files_below};
 use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 
 use crate::variants::{RELEASE, fleet_that_builds};
@@ -28,16 +28,6 @@ fn add_large(fleet: &TestFleet) -> Result<()> {
     let mut content = vec![0; IMAGE_BYTES];
     StdRng::seed_from_u64(6).fill_bytes(&mut content);
     fleet.add_image("large", &[("large", &content)], &[])
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .flat_map(|entry| match entry.file_type() {
-            Ok(kind) if kind.is_dir() => files_below(&entry.path()),
-            _ => vec![entry.path()],
-        })
-        .collect()
 }
 
 fn spool(fleet: &TestFleet) -> Result<Vec<PathBuf>> {
@@ -75,21 +65,14 @@ fn tags(fleet: &TestFleet) -> Result<Vec<String>> {
     Ok(tags)
 }
 
-/// Bytes that went to the host since it came up.
-fn sent(fleet: &TestFleet) -> Result<usize> {
-    let cable = fleet.host("host")?.network().cable().to_owned();
-    let counter = format!("/sys/class/net/{cable}/statistics/tx_bytes");
-    Ok(std::fs::read_to_string(counter)?.trim().parse()?)
-}
-
 /// The image is there once, came over the wire about once, and nothing unfinished is left.
 fn all_is_well(fleet: &TestFleet) -> Result<()> {
     let tags = tags(fleet)?;
     let ours = |tag: &String| tag.starts_with("tfleet/large:v1");
     ensure!(tags.len() == 2 && tags.iter().all(ours), "{tags:?}");
-    let sent = sent(fleet)?;
+    let sent = fleet.host("host")?.network().sent_bytes()?;
     ensure!(
-        sent < IMAGE_BYTES / 4 * 5,
+        sent < IMAGE_BYTES as u64 / 4 * 5,
         "{sent} bytes were sent for an image of {IMAGE_BYTES}"
     );
     let left = spool(fleet)?;

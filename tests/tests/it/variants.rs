@@ -178,13 +178,6 @@ fn main_job(fleet: &TestFleet) -> Result<Value> {
     Ok(builds)
 }
 
-/// Bytes that went to this host since it came up.
-fn sent_to(fleet: &TestFleet, host: &str) -> Result<u64> {
-    let cable = fleet.host(host)?.network().cable().to_owned();
-    let counter = format!("/sys/class/net/{cable}/statistics/tx_bytes");
-    Ok(std::fs::read_to_string(counter)?.trim().parse()?)
-}
-
 /// What must be so after each time: every host has its own variant and no other, and it works.
 fn check(fleet: &TestFleet) -> Result<()> {
     for (host, variant, tensorflow) in PLACED {
@@ -264,7 +257,7 @@ async fn each_driver_gets_its_own_variant_and_the_second_time_nothing_is_built_o
     check(&fleet)?;
     let before: Vec<u64> = PLACED
         .iter()
-        .map(|(host, ..)| sent_to(&fleet, host))
+        .map(|(host, ..)| Ok(fleet.host(host)?.network().sent_bytes()?))
         .collect::<Result<_>>()?;
     ensure!(
         before.iter().all(|bytes| *bytes > 16 * TALK_BYTES),
@@ -284,7 +277,7 @@ async fn each_driver_gets_its_own_variant_and_the_second_time_nothing_is_built_o
     ensure!(artifacts(&first) == artifacts(&second), "{first}\n{second}");
     eventually(Duration::from_secs(30), || check(&fleet))?;
     for ((host, ..), before) in PLACED.iter().zip(before) {
-        let sent = sent_to(&fleet, host)? - before;
+        let sent = fleet.host(host)?.network().sent_bytes()? - before;
         ensure!(sent < TALK_BYTES, "{host} was sent {sent} bytes again");
         let image = fleet.shown(host)?["status"]["images"][0].clone();
         ensure!(image["phase"] == "present", "{host}: {image}");

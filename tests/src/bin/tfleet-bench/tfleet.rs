@@ -1,9 +1,8 @@
 //! One delivery by tfleet, measured from outside.
 
-use std::fs;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::image::Revision;
 use crate::measure::Watch;
@@ -39,14 +38,6 @@ pub fn deliver(stage: &Stage, revision: Revision) -> Result<Sample> {
 
 /// What went through the cable of `ours`, both ways.
 fn wire_bytes(stage: &Stage) -> Result<u64> {
-    let mut sum = 0;
-    for counter in ["rx_bytes", "tx_bytes"] {
-        let path = format!(
-            "/sys/class/net/{}/statistics/{counter}",
-            stage.ours()?.network().cable()
-        );
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        sum += text.trim().parse::<u64>()?;
-    }
-    Ok(sum)
+    let network = stage.ours()?.network();
+    Ok(network.sent_bytes()? + network.received_bytes()?)
 }
