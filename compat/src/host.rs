@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::GpuClass;
 use crate::version::{ComputeCapability, DriverVersion, VersionError};
 
 /// A host's name, as its certificate has it.
@@ -41,6 +42,9 @@ pub struct HostFacts {
     /// The ways in which the container engine can give a GPU to a container; none: unknown.
     #[serde(default)]
     pub gpu_modes: Option<BTreeSet<GpuMode>>,
+    /// How NVIDIA's runtime puts a GPU into a container, which decides whether an image's own word is asked.
+    #[serde(default)]
+    pub runtime_mode: RuntimeMode,
     /// What operators call it by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -56,6 +60,12 @@ pub struct Gpu {
     /// The compute capability that the driver reports; none: the catalog knows it by the name.
     #[serde(default)]
     pub compute_capability: Option<ComputeCapability>,
+    /// What it was sold for; none: the catalog knows it by the name.
+    #[serde(default)]
+    pub class: Option<GpuClass>,
+    /// Its brand, as `NVIDIA_REQUIRE_*` spells it; none: the catalog knows it by the name.
+    #[serde(default)]
+    pub brand: Option<String>,
     /// Its memory; none: unknown.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
@@ -135,6 +145,33 @@ pub enum GpuMode {
     Cdi,
 }
 
+/// How NVIDIA's container runtime puts a GPU into a container, once it was asked for one.
+///
+/// Only the legacy and csv modes evaluate an image's `NVIDIA_REQUIRE_*`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeMode {
+    /// Nobody said; it counts as legacy, the stricter reading.
+    #[default]
+    Unknown,
+    /// By libnvidia-container, from a hook.
+    Legacy,
+    /// By lists of files, on Jetson.
+    Csv,
+    /// By a CDI description that an administrator made.
+    Cdi,
+    /// By a CDI description that the runtime makes for each container.
+    JitCdi,
+}
+
+impl RuntimeMode {
+    /// Whether the runtime asks an image's `NVIDIA_REQUIRE_*` before it starts a container.
+    #[must_use]
+    pub const fn asks_the_image(self) -> bool {
+        matches!(self, Self::Unknown | Self::Legacy | Self::Csv)
+    }
+}
+
 impl HostName {
     /// The name.
     #[must_use]
@@ -167,6 +204,7 @@ impl HostFacts {
             cpu_flags: None,
             gpus: Vec::new(),
             gpu_modes: None,
+            runtime_mode: RuntimeMode::Unknown,
             labels: BTreeMap::new(),
         }
     }
@@ -185,6 +223,8 @@ impl Gpu {
         Self {
             name: name.into(),
             compute_capability: None,
+            class: None,
+            brand: None,
             memory_bytes: None,
             health: GpuHealth::Working,
         }

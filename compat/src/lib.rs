@@ -15,8 +15,10 @@ pub mod rules;
 pub mod verdict;
 pub mod version;
 
-pub use catalog::{Catalog, CatalogError, GpuLookupError};
-pub use host::{Architecture, DriverHealth, Gpu, GpuHealth, GpuMode, HostFacts, HostName};
+pub use catalog::{Catalog, CatalogError, GpuClass, GpuLookupError};
+pub use host::{
+    Architecture, DriverHealth, Gpu, GpuHealth, GpuMode, HostFacts, HostName, RuntimeMode,
+};
 pub use planner::{
     Assignment, Consideration, Plan, PlanError, Policy, Unplaced, Variant, explain, plan,
 };

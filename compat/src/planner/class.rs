@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::PlanError;
-use crate::host::{Architecture, DriverHealth, Gpu, GpuMode, HostFacts, HostName};
+use crate::host::{Architecture, DriverHealth, Gpu, GpuMode, HostFacts, HostName, RuntimeMode};
 use crate::version::DriverVersion;
 
 /// A fleet by class.
@@ -43,6 +43,7 @@ struct Class {
     architecture: Architecture,
     has_avx: Option<bool>,
     gpu_modes: Option<BTreeSet<GpuMode>>,
+    runtime_mode: RuntimeMode,
     gpus: Vec<Gpu>,
 }
 
@@ -57,6 +58,7 @@ impl Class {
             architecture: host.architecture,
             has_avx: host.cpu_flags.as_ref().map(|flags| flags.contains("avx")),
             gpu_modes: host.gpu_modes.clone(),
+            runtime_mode: host.runtime_mode,
             gpus,
         }
     }
