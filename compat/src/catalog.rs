@@ -6,6 +6,7 @@
 //! so that a misspelt one cannot pass for a fact.
 
 mod cuda;
+mod cuda_base;
 mod cudnn;
 mod driver;
 mod file;
@@ -18,6 +19,7 @@ mod tensorflow;
 use std::sync::LazyLock;
 
 pub use cuda::{CudaToolkit, CudaWheels};
+pub use cuda_base::CudaBase;
 pub use cudnn::CudnnSupport;
 pub use driver::{BranchKind, DriverBranch, ForwardCompat};
 pub use gpu::{Capability, ForwardSupport, GpuClass, GpuProduct};
@@ -32,6 +34,7 @@ use file::CatalogFile;
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     pub(crate) cuda: Table<CudaToolkit>,
+    pub(crate) cuda_bases: Table<CudaBase>,
     pub(crate) cuda_wheels: Table<CudaWheels>,
     pub(crate) cudnn: Table<CudnnSupport>,
     pub(crate) capabilities: Table<Capability>,
@@ -65,9 +68,10 @@ pub enum CatalogError {
     },
 }
 
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: [(&str, &str); 10] = [
     ("base.toml", include_str!("../data/base.toml")),
     ("cuda.toml", include_str!("../data/cuda.toml")),
+    ("cuda_base.toml", include_str!("../data/cuda_base.toml")),
     ("cudnn.toml", include_str!("../data/cudnn.toml")),
     ("driver.toml", include_str!("../data/driver.toml")),
     ("forward.toml", include_str!("../data/forward.toml")),
@@ -111,6 +115,7 @@ impl Catalog {
 
     fn merge(&mut self, file: CatalogFile) {
         self.cuda.merge(file.cuda);
+        self.cuda_bases.merge(file.cuda_base);
         self.cuda_wheels.merge(file.cuda_wheels);
         self.cudnn.merge(file.cudnn);
         self.capabilities.merge(file.capability);
@@ -127,6 +132,9 @@ impl Catalog {
     fn validated(self) -> Result<Self, CatalogError> {
         for release in self.tensorflow.rows() {
             release.validate(&self)?;
+        }
+        for base in self.cuda_bases.rows() {
+            base.validate(&self)?;
         }
         for wheels in self.cuda_wheels.rows() {
             wheels.validate(&self)?;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{
-    Base, Capability, CatalogError, CudaToolkit, CudaWheels, CudnnSupport, DriverBranch,
+    Base, Capability, CatalogError, CudaBase, CudaToolkit, CudaWheels, CudnnSupport, DriverBranch,
     ForwardCompat, GpuProduct, Symptom, TensorflowGap, TensorflowRelease,
 };
 
@@ -13,6 +13,7 @@ pub(super) struct CatalogFile {
     pub base: Vec<Base>,
     pub capability: Vec<Capability>,
     pub cuda: Vec<CudaToolkit>,
+    pub cuda_base: Vec<CudaBase>,
     pub cuda_wheels: Vec<CudaWheels>,
     pub cudnn: Vec<CudnnSupport>,
     pub driver_branch: Vec<DriverBranch>,

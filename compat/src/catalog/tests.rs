@@ -17,6 +17,7 @@ fn the_builtin_files_are_well_formed_and_no_row_hides_another() {
             .count()
     };
     assert_eq!(catalog.cuda.rows().count(), rows("cuda"));
+    assert_eq!(catalog.cuda_bases.rows().count(), rows("cuda_base"));
     assert_eq!(catalog.cuda_wheels.rows().count(), rows("cuda_wheels"));
     assert_eq!(catalog.cudnn.rows().count(), rows("cudnn"));
     assert_eq!(catalog.capabilities.rows().count(), rows("capability"));
@@ -171,6 +172,64 @@ fn rows_that_contradict_each_other_are_refused() {
             .to_string()
             .contains("must pin exact versions")
     );
+}
+
+#[test]
+fn every_release_built_for_cuda_9_to_11_has_wheels_or_a_base_with_its_libraries() {
+    let catalog = Catalog::builtin();
+    for release in catalog.tensorflow_releases() {
+        let served = release.cuda_wheels.is_some() || release.cuda_base.is_some();
+        assert_eq!(
+            served,
+            release.cuda.major() >= 9,
+            "TensorFlow {}",
+            release.minor
+        );
+    }
+    assert_eq!(
+        catalog
+            .cuda_base("cuda-10.1-cudnn-7.6-python-3.6")
+            .unwrap()
+            .suite,
+        "bionic"
+    );
+    assert!(catalog.cuda_base("cuda-10.1").is_none());
+}
+
+#[test]
+fn a_base_that_cannot_carry_its_release_is_refused() {
+    let row = |cuda: &str, cudnn: &str, python: &str, glibc: &str| {
+        let overlay = format!(
+            "[[cuda_base]]\nname = \"cuda-10.1-cudnn-7.6-python-3.6\"\ncuda = \"{cuda}\"\ncudnn = \"{cudnn}\"\n\
+             distribution = \"ubuntu\"\nsuite = \"bionic\"\npython = \"{python}\"\nglibc = \"{glibc}\"\nsource = \"x\"\n"
+        );
+        match Catalog::builtin().with_overlay("site.toml", &overlay) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(row("10.1.105", "7.6", "3.7", "2.17"), "");
+    for (problem, error) in [
+        ("has no [[cuda]] row", row("10.1.1", "7.6", "3.6", "2.27")),
+        (
+            "was built for CUDA 10.1, but \"cuda-10.1-cudnn-7.6-python-3.6\" brings 10.2.89",
+            row("10.2.89", "7.6", "3.6", "2.27"),
+        ),
+        (
+            "was built for cuDNN 7.6, but",
+            row("10.1.105", "7.5", "3.6", "2.27"),
+        ),
+        (
+            "has no wheel for Python 3.9, which",
+            row("10.1.105", "7.6", "3.9", "2.27"),
+        ),
+        (
+            "needs glibc 2.12, but",
+            row("10.1.105", "7.6", "3.6", "2.11"),
+        ),
+    ] {
+        assert!(error.contains(problem), "{error:?} says {problem:?}");
+    }
 }
 
 #[test]
