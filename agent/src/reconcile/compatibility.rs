@@ -1,7 +1,7 @@
 //! The planner's own check, asked again on the host before a container is made: driver or GPUs may have changed since.
 
 use tfleet_compat::{
-    Architecture, Catalog, Recipe, Rule, TensorflowVersion, Verdict, check as ask,
+    Architecture, Catalog, PtxReading, Recipe, Rule, Terms, Verdict, check_on as ask,
 };
 use tfleet_proto::convert::facts;
 use tfleet_proto::model::desired::{ContainerSpec, GpuRequest};
@@ -17,7 +17,12 @@ pub(super) fn check(
     inventory: &Inventory,
     spec: &ContainerSpec,
 ) -> Result<(), Failure> {
-    let Some((facts, mut recipe)) = facts("this host", inventory).ok().and_then(|facts| {
+    // A container that gets some of the host's GPUs is judged by those.
+    let mut given = inventory.clone();
+    if let GpuRequest::Uuids(uuids) = &spec.gpus {
+        given.gpus.retain(|gpu| uuids.contains(&gpu.uuid));
+    }
+    let Some((facts, mut recipe)) = facts("this host", &given).ok().and_then(|facts| {
         let recipe = recipe(catalog, &spec.variant, facts.architecture)?;
         Some((facts, recipe))
     }) else {
@@ -28,7 +33,15 @@ pub(super) fn check(
         // Without GPUs the CUDA libraries lie idle.
         recipe.cuda = None;
     }
-    match ask(catalog, &facts, &recipe) {
+    let terms = Terms {
+        intermediate_code: if spec.trusts_intermediate_code {
+            PtxReading::Lenient
+        } else {
+            PtxReading::Strict
+        },
+        ..Terms::default()
+    };
+    match ask(catalog, &facts, &recipe, terms) {
         Verdict::Accepted { .. } => Ok(()),
         // The coordinator plans with the site's own facts as well, which this program does not have: what its own do not
         // know, they cannot forbid.
@@ -41,7 +54,7 @@ pub(super) fn check(
         Verdict::Refused { refusal, .. } => {
             let message = format!("{} cannot run on this host: {refusal}", spec.variant);
             Err(Failure::new("incompatible", message)
-                .with_rule(name_of(refusal.rule))
+                .with_rule(refusal.rule.to_string())
                 .with_remedy(refusal.remedy))
         }
     }
@@ -49,30 +62,7 @@ pub(super) fn check(
 
 /// The recipe that has the variant's name.
 fn recipe(catalog: &Catalog, variant: &VariantId, architecture: Architecture) -> Option<Recipe> {
-    let version: TensorflowVersion = variant
-        .as_str()
-        .strip_prefix("tf")?
-        .split('-')
-        .next()?
-        .parse()
-        .ok()?;
-    let release = catalog.tensorflow_release(version.minor())?;
-    let recipes = [
-        Recipe::for_gpu(catalog, release, &version, architecture),
-        Recipe::for_cpu(catalog, release, &version, architecture),
-    ];
-    recipes
-        .into_iter()
-        .flatten()
-        .find(|recipe| recipe.id.as_str() == variant.as_str())
-}
-
-/// As the rule is written in plans: "driver-runs-cuda".
-fn name_of(rule: Rule) -> String {
-    match serde_json::to_value(rule) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => format!("{rule:?}"),
-    }
+    Recipe::named(catalog, &variant.as_str().parse().ok()?, architecture)
 }
 
 #[cfg(test)]

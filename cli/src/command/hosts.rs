@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use tfleet_proto::model::inventory::Inventory;
+use tfleet_compat::HostFacts;
+use tfleet_proto::convert::facts;
 use tfleet_proto::model::name::HostName;
 use tfleet_proto::wire;
 use tfleet_proto::wire::host_event::Event;
@@ -38,7 +38,7 @@ Examples:
 
 const EXPORT: &str = "\
 Examples:
-  tfleet hosts export  # > fleet.json
+  tfleet hosts export  # > hosts.json
   tfleet hosts export --where 'driver >= 470'";
 
 const EXAMPLES: &str = "\
@@ -90,7 +90,7 @@ enum Subcommands {
         #[arg(long, value_name = "TIME", value_parser = parse_life)]
         timeout: Option<Duration>,
     },
-    /// Names and inventories as JSON, for other programs
+    /// What compatibility depends on, as JSON: what `tfleet plan --offline --hosts` reads
     #[command(after_help = EXPORT)]
     Export {
         #[command(flatten)]
@@ -256,27 +256,20 @@ fn waiting(activity: &str) -> Step {
 }
 
 fn export(hosts: &[Host]) -> Result<(), Error> {
-    #[derive(Serialize)]
-    struct Exported<'a> {
-        name: &'a HostName,
-        inventory: &'a Inventory,
-    }
-    let exported: Vec<Exported<'_>> = hosts
+    let exported: Vec<HostFacts> = hosts
         .iter()
         .filter_map(|host| {
-            host.inventory.as_ref().map(|inventory| Exported {
-                name: &host.name,
-                inventory,
-            })
+            let inventory = host.inventory.as_ref()?;
+            facts(host.name.as_str(), inventory).ok()
         })
         .collect();
     let text =
         serde_json::to_string_pretty(&exported).map_err(|error| Error::Output(error.into()))?;
     write_stdout(&(text + "\n"))?;
-    let silent = hosts.len() - exported.len();
-    if silent > 0 {
+    let left_out = hosts.len() - exported.len();
+    if left_out > 0 {
         note(&format!(
-            "{silent} hosts have not told yet what they have, and are left out"
+            "{left_out} hosts are left out: they have not told yet what they have, or their CPU is neither x86_64 nor aarch64"
         ));
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! What a person, or a script, gets to see.
 
 pub mod change;
+pub mod compat;
 pub mod container;
 pub mod done;
+pub mod explanation;
 pub mod fleet;
 pub mod grid;
 pub mod host;

@@ -58,7 +58,7 @@ pub struct GpuProduct {
 }
 
 /// What a GPU was sold for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GpuClass {
     /// A data-centre board.

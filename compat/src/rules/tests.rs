@@ -164,6 +164,7 @@ fn code(
             gpu,
             tensorflow(minor),
             reading,
+            None,
         )
     })
 }

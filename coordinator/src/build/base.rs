@@ -276,7 +276,7 @@ fn record_name(order: &Order) -> String {
         None => {
             let packages: Vec<_> = order.debian_packages.iter().cloned().collect();
             let extras = Digest::of(packages.join(" ").as_bytes()).short();
-            let (suite, architecture) = (&order.recipe.base.suite, order.recipe.architecture);
+            let (suite, architecture) = (order.recipe.base.short_name(), order.recipe.architecture);
             format!(
                 "bootstrap-{}-{suite}-{architecture}-{extras}",
                 bootstrap::TEMPLATE

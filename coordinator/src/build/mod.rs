@@ -23,7 +23,7 @@ mod sources;
 mod status;
 mod transfer;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -253,6 +253,13 @@ impl Builds {
             tokio::select! { () = cancel.cancelled() => {}, () = send => {} }
         });
         receiver
+    }
+
+    /// The architectures that images can be built for; none where no builder is configured, since images then come from
+    /// elsewhere.
+    pub fn architectures(&self) -> Option<BTreeSet<Architecture>> {
+        let engines = &self.inner.engines;
+        (!engines.is_empty()).then(|| engines.keys().copied().collect())
     }
 
     /// The store that builds write to.

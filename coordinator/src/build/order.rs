@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde::Serialize;
-use tfleet_compat::Recipe;
+use tfleet_compat::{BaseImage, Recipe};
 use tfleet_proto::model::digest::Digest;
 
 use super::BuildError;
@@ -49,7 +49,12 @@ impl Order {
             }
             None => None,
         };
-        if let Some(base) = &additions.base
+        // A recipe that stands on an imported base names it; a release may name another that brings the same.
+        let base = additions.base.or_else(|| match &recipe.base {
+            BaseImage::Imported(name) => Some(name.clone()),
+            BaseImage::Distribution { .. } => None,
+        });
+        if let Some(base) = &base
             && !additions.debian_packages.is_empty()
         {
             return Err(BuildError::Base {
@@ -58,7 +63,7 @@ impl Order {
                     .to_owned(),
             });
         }
-        let of_site = if additions.base.is_none() {
+        let of_site = if base.is_none() {
             site.extra_packages.as_slice()
         } else {
             &[]
@@ -76,7 +81,7 @@ impl Order {
             debian_packages,
             environment,
             ports: additions.ports.into_iter().collect(),
-            base: additions.base,
+            base,
             bashrc,
         })
     }

@@ -100,10 +100,7 @@ fn recipe() -> Recipe {
         cuda: None,
         python: "3.11".parse().unwrap(),
         architecture: Architecture::X86_64,
-        base: BaseImage {
-            distribution: "debian".to_owned(),
-            suite: "bookworm".to_owned(),
-        },
+        base: BaseImage::distribution("debian", "bookworm".to_owned()),
         requirements: vec!["six".to_owned()],
         source_distributions: Vec::new(),
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
-use tfleet_compat::{HostName, Plan, TensorflowConstraint};
+use tfleet_compat::{HostName, Plan, Policy, TensorflowConstraint};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::{ReleaseName, ReleaseQuery, ReleaseRef, VariantId};
@@ -56,6 +56,11 @@ pub struct ReleaseRequest {
     pub ports: Vec<u16>,
     /// None: bootstrapped from Debian packages.
     pub base: Option<String>,
+    /// Without `rebalance`, which counts for one plan.
+    #[serde(default)]
+    pub policy: Policy,
+    #[serde(default)]
+    pub spans_majors: bool,
     /// Nothing that was resolved before this revision was made counts.
     #[serde(default)]
     pub anew: bool,

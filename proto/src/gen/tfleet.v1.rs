@@ -51,6 +51,9 @@ pub struct Inventory {
     /// architecture that it was built for.
     #[prost(message, repeated, tag = "10")]
     pub sources: ::prost::alloc::vec::Vec<FieldSource>,
+    /// How NVIDIA's container runtime puts a GPU into a container. Unspecified: unknown, which counts as legacy.
+    #[prost(enumeration = "RuntimeMode", tag = "11")]
+    pub runtime_mode: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Machine {
@@ -285,6 +288,10 @@ pub struct ContainerSpec {
     /// The variant that this image is, for the host's own check before create.
     #[prost(string, tag = "18")]
     pub variant: ::prost::alloc::string::String,
+    /// The release was planned on terms that trust intermediate code which the host's driver may not be able to compile, so
+    /// the host's own check does as well.
+    #[prost(bool, tag = "19")]
+    pub trusts_intermediate_code: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PortBinding {
@@ -509,6 +516,43 @@ impl GpuMode {
             "GPU_MODE_RUNTIME" => Some(Self::Runtime),
             "GPU_MODE_DEVICE_REQUEST" => Some(Self::DeviceRequest),
             "GPU_MODE_CDI" => Some(Self::Cdi),
+            _ => None,
+        }
+    }
+}
+/// Whether an image's NVIDIA_REQUIRE\_\* is asked before a container starts depends on this, and not on how a GPU is asked
+/// for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RuntimeMode {
+    Unspecified = 0,
+    Legacy = 1,
+    Csv = 2,
+    Cdi = 3,
+    JitCdi = 4,
+}
+impl RuntimeMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RUNTIME_MODE_UNSPECIFIED",
+            Self::Legacy => "RUNTIME_MODE_LEGACY",
+            Self::Csv => "RUNTIME_MODE_CSV",
+            Self::Cdi => "RUNTIME_MODE_CDI",
+            Self::JitCdi => "RUNTIME_MODE_JIT_CDI",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RUNTIME_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RUNTIME_MODE_LEGACY" => Some(Self::Legacy),
+            "RUNTIME_MODE_CSV" => Some(Self::Csv),
+            "RUNTIME_MODE_CDI" => Some(Self::Cdi),
+            "RUNTIME_MODE_JIT_CDI" => Some(Self::JitCdi),
             _ => None,
         }
     }
@@ -2385,6 +2429,33 @@ pub struct ReleaseSpec {
     /// engine, or a registry reference.
     #[prost(string, tag = "7")]
     pub base: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "8")]
+    pub policy: ::core::option::Option<Policy>,
+    /// Whether the specifier may allow two TensorFlow major versions, between which programs do not carry over.
+    #[prost(bool, tag = "9")]
+    pub spans_majors: bool,
+}
+/// What operators decide beside the release.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Policy {
+    /// "newest" (also when empty), "uniform", or a TensorFlow version that is preferred wherever it runs.
+    #[prost(string, tag = "1")]
+    pub preference: ::prost::alloc::string::String,
+    /// Hosts move to a better variant although the one they run still serves them. Counts for one plan and is not kept.
+    #[prost(bool, tag = "2")]
+    pub rebalance: bool,
+    /// A host whose GPUs cannot be served gets a CPU variant.
+    #[prost(bool, tag = "3")]
+    pub cpu_fallback: bool,
+    /// cuda-compat libraries may go into an image where a driver runs no CUDA that TensorFlow needs (data-centre GPUs).
+    #[prost(bool, tag = "4")]
+    pub forward_compatibility: bool,
+    /// A host with several kinds of GPU may be served on some of them only.
+    #[prost(bool, tag = "5")]
+    pub serves_some_gpus: bool,
+    /// Intermediate code counts fully, as if every driver could compile it.
+    #[prost(bool, tag = "6")]
+    pub trusts_intermediate_code: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlanRequest {
@@ -2398,11 +2469,70 @@ pub struct PlanRequest {
     /// again.
     #[prost(bool, tag = "3")]
     pub anew: bool,
+    /// For Plan: changes to think through, "driver=535.183.01 on label.rack=7" (a change, and which hosts it is made to).
+    #[prost(string, repeated, tag = "4")]
+    pub what_if: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For Plan: the host of which everything that was considered is told.
+    #[prost(string, tag = "5")]
+    pub explain: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlanResponse {
     #[prost(message, optional, tag = "1")]
     pub plan: ::core::option::Option<Plan>,
+    /// The plan of the release's newest revision. Absent: there is none.
+    #[prost(message, optional, tag = "2")]
+    pub running: ::core::option::Option<Plan>,
+    /// One for each change that was asked about, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub what_if: ::prost::alloc::vec::Vec<WhatIf>,
+    /// What was considered for the host to explain, in the order in which it would be chosen.
+    #[prost(message, repeated, tag = "4")]
+    pub considered: ::prost::alloc::vec::Vec<Consideration>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WhatIf {
+    #[prost(string, tag = "1")]
+    pub change: ::prost::alloc::string::String,
+    /// How many hosts it would be made to.
+    #[prost(uint32, tag = "2")]
+    pub hosts: u32,
+    /// The plan then.
+    #[prost(message, optional, tag = "3")]
+    pub plan: ::core::option::Option<Plan>,
+}
+/// One TensorFlow release considered for one host.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Consideration {
+    #[prost(string, tag = "1")]
+    pub tensorflow: ::prost::alloc::string::String,
+    /// Empty: there is no recipe; `refusal` says why.
+    #[prost(string, tag = "2")]
+    pub recipe: ::prost::alloc::string::String,
+    /// "native", "minor", "forward" or "cpu". Empty: refused.
+    #[prost(string, tag = "3")]
+    pub compatibility: ::prost::alloc::string::String,
+    /// What the rules found that passed, in the order in which they are asked.
+    #[prost(message, repeated, tag = "4")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
+    /// What stands in the way. Absent: nothing.
+    #[prost(message, optional, tag = "5")]
+    pub refusal: ::core::option::Option<Finding>,
+    /// What cures that.
+    #[prost(string, tag = "6")]
+    pub remedy: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Finding {
+    /// "driver-runs-cuda".
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    /// What was compared.
+    #[prost(string, tag = "2")]
+    pub fact: ::prost::alloc::string::String,
+    /// Where the deciding value comes from.
+    #[prost(string, tag = "3")]
+    pub source: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Plan {
@@ -2412,6 +2542,40 @@ pub struct Plan {
     pub assignments: ::prost::alloc::vec::Vec<Assignment>,
     #[prost(message, repeated, tag = "3")]
     pub unplaced: ::prost::alloc::vec::Vec<Unplaced>,
+    /// Those for most hosts first.
+    #[prost(message, repeated, tag = "4")]
+    pub upgrades: ::prost::alloc::vec::Vec<Upgrade>,
+    /// What whoever reads the plan should know, in sentences.
+    #[prost(string, repeated, tag = "5")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A plan with fewer variants may exist: looking for it would take too long.
+    #[prost(bool, tag = "6")]
+    pub inexact: bool,
+}
+/// A driver upgrade and what it would change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Upgrade {
+    #[prost(string, repeated, tag = "1")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The drivers that they have, oldest first. Empty: none.
+    #[prost(string, repeated, tag = "2")]
+    pub from: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The oldest driver that will do.
+    #[prost(string, tag = "3")]
+    pub to: ::prost::alloc::string::String,
+    /// The variant that the hosts get then, or that no host needs any more.
+    #[prost(string, tag = "4")]
+    pub variant: ::prost::alloc::string::String,
+    /// No host needs the variant any more. Otherwise: it serves hosts that get nothing today.
+    #[prost(bool, tag = "5")]
+    pub saves: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GpuLeftOut {
+    #[prost(string, tag = "1")]
+    pub gpu: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlannedVariant {
@@ -2433,8 +2597,11 @@ pub struct PlannedVariant {
     pub base: ::prost::alloc::string::String,
     #[prost(string, tag = "7")]
     pub architecture: ::prost::alloc::string::String,
+    /// The cuda-compat package in it, "cuda-compat-12-8". Empty: none.
+    #[prost(string, tag = "8")]
+    pub compat_package: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Assignment {
     #[prost(string, tag = "1")]
     pub host: ::prost::alloc::string::String,
@@ -2445,6 +2612,9 @@ pub struct Assignment {
     pub compatibility: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// The host's GPUs that the variant does not serve, on a policy that allows it.
+    #[prost(message, repeated, tag = "5")]
+    pub left_out_gpus: ::prost::alloc::vec::Vec<GpuLeftOut>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unplaced {

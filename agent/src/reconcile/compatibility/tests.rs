@@ -53,6 +53,7 @@ fn host(driver: Option<&str>, gpu: Option<&str>) -> Inventory {
             fault: None,
         },
         gpu_modes: vec![inventory::GpuMode::Runtime],
+        runtime_mode: None,
         images: Vec::new(),
         labels: [].into(),
         warnings: Vec::new(),
@@ -80,6 +81,7 @@ fn spec(variant: &str, gpus: GpuRequest) -> ContainerSpec {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 0,
+        trusts_intermediate_code: false,
     }
 }
 

@@ -53,7 +53,7 @@ impl Bases {
             Need::new(&std::env::temp_dir(), UNPACKED_BYTES),
         ];
         disk::check(needs, Some(log))?;
-        let suite = &order.recipe.base.suite;
+        let suite = order.recipe.base.short_name();
         let candidates = DebianSource::for_suite(&sources.debian_mirrors, suite);
         let mut failure = None;
         for (number, source) in candidates.iter().enumerate() {
@@ -113,7 +113,7 @@ impl Bases {
         command.arg(format!("--include={packages}"));
         command.arg(format!("--aptopt={}", options.path().display()));
         command.arg(format!("--customize-hook={CLEAN}"));
-        command.arg(&order.recipe.base.suite).arg("-");
+        command.arg(order.recipe.base.short_name()).arg("-");
         if !source.lines.is_empty() {
             command.arg(list.path());
         }

@@ -34,6 +34,7 @@ fn container(of: &str) -> DesiredContainer {
             capabilities: Vec::new(),
             tty: false,
             stop_grace_seconds: 0,
+            trusts_intermediate_code: false,
         },
         phase: DesiredPhase::Running,
         restart_serial: 0,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tfleet_proto::model::desired::{ContainerSpec, DesiredState};
+use tfleet_proto::model::desired::{ContainerSpec, DesiredState, GpuRequest};
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::HostName;
 use tfleet_proto::wire;
@@ -58,11 +58,15 @@ impl OperatorService {
         info!(release = %reference, container = template.name, hosts = hosts.len(), by, "a container is asked for");
         self.change(hosts, &placements, move |host, desired| {
             let placement = placement(&placed, host)?;
-            let spec = ContainerSpec {
+            let mut spec = ContainerSpec {
                 artifact: placement.artifact,
                 variant: placement.variant.clone(),
+                trusts_intermediate_code: placement.trusts_intermediate_code,
                 ..template.clone()
             };
+            if let (GpuRequest::All, Some(uuids)) = (&spec.gpus, &placement.some_gpus) {
+                spec.gpus = GpuRequest::Uuids(uuids.clone());
+            }
             rollout::run_container(desired, spec, request.replace)?;
             rollout::want_image(desired, &reference, &placement);
             Ok(())

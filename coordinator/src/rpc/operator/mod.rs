@@ -9,6 +9,7 @@ mod images;
 mod operations;
 mod overview;
 mod planned;
+mod policy;
 mod releases;
 mod selection;
 mod site;

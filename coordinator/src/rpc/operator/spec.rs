@@ -3,6 +3,7 @@
 use tfleet_proto::convert::Refusal;
 use tfleet_proto::wire;
 
+use super::policy;
 use crate::store::ReleaseRequest;
 
 /// Reads a specification. Everything in it ends on a command line or in a file of a build, so its form is strict.
@@ -20,6 +21,8 @@ pub fn wire(request: &ReleaseRequest) -> wire::ReleaseSpec {
         environment: request.environment.clone(),
         ports: request.ports.iter().copied().map(u32::from).collect(),
         base: request.base.clone().unwrap_or_default(),
+        policy: Some(policy::wire(&request.policy)),
+        spans_majors: request.spans_majors,
     }
 }
 
@@ -78,5 +81,7 @@ fn check(spec: wire::ReleaseSpec) -> Result<ReleaseRequest, Refusal> {
         debian_packages: spec.debian_packages,
         environment: spec.environment,
         base: (!spec.base.is_empty()).then_some(spec.base),
+        policy: policy::read(spec.policy)?,
+        spans_majors: spec.spans_majors,
     })
 }

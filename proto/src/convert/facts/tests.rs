@@ -33,6 +33,7 @@ fn host(driver: Option<Driver>, gpus: Vec<inventory::Gpu>) -> Inventory {
             fault: None,
         },
         gpu_modes: vec![inventory::GpuMode::Runtime],
+        runtime_mode: None,
         images: Vec::new(),
         labels: [].into(),
         warnings: Vec::new(),

@@ -130,10 +130,7 @@ fn recipe(requirements: &[&str]) -> Recipe {
         cuda: None,
         python: "3.11".parse().unwrap(),
         architecture: Architecture::X86_64,
-        base: BaseImage {
-            distribution: "debian".to_owned(),
-            suite: "bookworm".to_owned(),
-        },
+        base: BaseImage::distribution("debian", "bookworm".to_owned()),
         requirements: requirements.iter().map(|text| (*text).to_owned()).collect(),
         source_distributions: Vec::new(),
     }
