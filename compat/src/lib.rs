@@ -11,6 +11,7 @@ pub mod levels;
 pub mod planner;
 pub mod recipe;
 pub mod release;
+pub mod require;
 pub mod rules;
 pub mod verdict;
 pub mod version;
@@ -24,6 +25,7 @@ pub use planner::{
 };
 pub use recipe::{BaseImage, CudaStack, Device, Recipe, RecipeGap, RecipeId};
 pub use release::{Preference, ReleaseSpec, TensorflowConstraint};
+pub use require::{Requirement, RequirementError};
 pub use rules::{Finding, Refusal, Rule};
 pub use verdict::{Compatibility, Verdict, check};
 pub use version::{
