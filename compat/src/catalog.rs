@@ -10,6 +10,8 @@ mod cudnn;
 mod driver;
 mod file;
 mod gpu;
+mod image;
+mod image_tag;
 mod lookup;
 mod symptom;
 mod table;
@@ -21,12 +23,15 @@ pub use cuda::{CudaToolkit, CudaWheels};
 pub use cudnn::CudnnSupport;
 pub use driver::{BranchKind, DriverBranch, ForwardCompat};
 pub use gpu::{Capability, ForwardSupport, GpuClass, GpuProduct};
+pub use image::{Image, ImageStatus, RequireBrands};
+pub use image_tag::{ImageLookupError, ImageTag};
 pub use lookup::GpuLookupError;
 pub use symptom::Symptom;
 pub use table::{Row, Table};
 pub use tensorflow::{Base, DriverCompiles, TensorflowGap, TensorflowRelease};
 
 use file::CatalogFile;
+use image::ImageRow;
 
 /// Every fact that the rules and the planner use. Cheap to share, never changed in place.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +46,8 @@ pub struct Catalog {
     pub(crate) tensorflow: Table<TensorflowRelease>,
     pub(crate) tensorflow_gaps: Table<TensorflowGap>,
     pub(crate) bases: Table<Base>,
+    pub(crate) images: Table<Image>,
+    pub(crate) require_brands: Table<RequireBrands>,
     pub(crate) symptoms: Table<Symptom>,
 }
 
@@ -65,13 +72,14 @@ pub enum CatalogError {
     },
 }
 
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: [(&str, &str); 10] = [
     ("base.toml", include_str!("../data/base.toml")),
     ("cuda.toml", include_str!("../data/cuda.toml")),
     ("cudnn.toml", include_str!("../data/cudnn.toml")),
     ("driver.toml", include_str!("../data/driver.toml")),
     ("forward.toml", include_str!("../data/forward.toml")),
     ("gpu.toml", include_str!("../data/gpu.toml")),
+    ("image.toml", include_str!("../data/image.toml")),
     ("symptom.toml", include_str!("../data/symptom.toml")),
     ("tensorflow.toml", include_str!("../data/tensorflow.toml")),
     ("wheels.toml", include_str!("../data/wheels.toml")),
@@ -120,6 +128,9 @@ impl Catalog {
         self.tensorflow.merge(file.tensorflow);
         self.tensorflow_gaps.merge(file.tensorflow_gap);
         self.bases.merge(file.base);
+        let images = file.image.into_iter().flat_map(ImageRow::each);
+        self.images.merge(images.collect());
+        self.require_brands.merge(file.require_brands);
         self.symptoms.merge(file.symptom);
     }
 
@@ -133,6 +144,9 @@ impl Catalog {
         }
         for gpu in self.gpus.rows() {
             gpu.validate(&self)?;
+        }
+        for image in self.images.rows() {
+            image.validate(&self)?;
         }
         Ok(self)
     }

@@ -6,6 +6,7 @@
 //! container, and the command line answers offline. Nothing here does I/O or reads a clock: equal inputs, equal answers.
 
 pub mod catalog;
+pub mod gate;
 pub mod host;
 pub mod levels;
 pub mod planner;
@@ -16,7 +17,8 @@ pub mod rules;
 pub mod verdict;
 pub mod version;
 
-pub use catalog::{Catalog, CatalogError, GpuClass, GpuLookupError};
+pub use catalog::{Catalog, CatalogError, GpuClass, GpuLookupError, ImageLookupError};
+pub use gate::{GateAnswer, ImageGate, gate_answer};
 pub use host::{
     Architecture, DriverHealth, Gpu, GpuHealth, GpuMode, HostFacts, HostName, RuntimeMode,
 };

@@ -10,6 +10,7 @@ mod cudnn;
 mod driver;
 mod forward;
 mod gpu;
+mod image;
 
 use std::fmt;
 
@@ -26,6 +27,7 @@ pub use driver::{
 };
 pub use forward::{forward_finding, forward_package};
 pub use gpu::{KnownGpu, gpu_access, gpu_health, gpu_known};
+pub use image::{image_requirement, unsatisfied_requirement};
 
 /// The rules by name, in the order in which [`check`](crate::check) asks them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,6 +63,8 @@ pub enum Rule {
     ForwardCompat,
     /// TensorFlow's wheel has code that the GPU runs.
     MachineCode,
+    /// The host meets what the image itself requires of it.
+    ImageRequirement,
 }
 
 /// A fact that let a recipe pass a rule.

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::{
     Base, Capability, CatalogError, CudaToolkit, CudaWheels, CudnnSupport, DriverBranch,
-    ForwardCompat, GpuProduct, Symptom, TensorflowGap, TensorflowRelease,
+    ForwardCompat, GpuProduct, RequireBrands, Symptom, TensorflowGap, TensorflowRelease,
+    image::ImageRow,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +19,8 @@ pub(super) struct CatalogFile {
     pub driver_branch: Vec<DriverBranch>,
     pub forward_compat: Vec<ForwardCompat>,
     pub gpu: Vec<GpuProduct>,
+    pub image: Vec<ImageRow>,
+    pub require_brands: Vec<RequireBrands>,
     pub symptom: Vec<Symptom>,
     pub tensorflow: Vec<TensorflowRelease>,
     pub tensorflow_gap: Vec<TensorflowGap>,

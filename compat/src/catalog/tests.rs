@@ -35,6 +35,13 @@ fn the_builtin_files_are_well_formed_and_no_row_hides_another() {
         rows("tensorflow_gap")
     );
     assert_eq!(catalog.bases.rows().count(), rows("base"));
+    let file: CatalogFile = toml::from_str(include_str!("../../data/image.toml")).unwrap();
+    let images = file.image.into_iter().flat_map(ImageRow::each);
+    assert_eq!(catalog.images.rows().count(), images.count());
+    assert_eq!(
+        catalog.require_brands.rows().count(),
+        rows("require_brands")
+    );
     assert_eq!(catalog.symptoms.rows().count(), rows("symptom"));
 }
 
