@@ -1,7 +1,5 @@
 //! What images themselves require: the worked cases of `golden.toml`, and what holds for every image that is known.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
-
 use serde::Deserialize;
 use tfleet_compat::catalog::{Image, ImageStatus};
 use tfleet_compat::require::{Requirement, changes};
