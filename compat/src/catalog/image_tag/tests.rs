@@ -16,8 +16,7 @@ fn a_tag_is_found_with_and_without_what_stands_around_it() {
     for reference in [
         tag,
         "nvidia/cuda:12.4.1-base-ubuntu22.04",
-        "nvcr.io/nvidia/cuda:12.4.1-base-ubuntu22.04",
-        "docker.io/nvidia/cuda:12.4.1-base-ubuntu22.04",
+        "registry.example/nvidia/cuda:12.4.1-base-ubuntu22.04",
         "mirror.example:5000/from/nvidia/cuda:12.4.1-base-ubuntu22.04",
         &digest,
     ] {
@@ -81,7 +80,7 @@ fn another_repository_and_a_missing_tag_are_refused_with_what_to_do() {
     }
     for reference in [
         "nvidia/cuda",
-        "nvcr.io/nvidia/cuda:",
+        "registry.example/nvidia/cuda:",
         "host:5000/nvidia/cuda",
     ] {
         assert!(
