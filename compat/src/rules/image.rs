@@ -22,6 +22,9 @@ const SWITCH: &str = "https://github.com/NVIDIA/nvidia-container-toolkit/blob/ma
 /// monotonic: 4090s on R535 pass `cuda>=12.4` by an exception that R545 has not got. In the cdi and jit-cdi modes nobody
 /// asks. The csv mode of Jetson evaluates with other code, which knows no driver and no brand; it counts as legacy.
 ///
+/// A container toolkit older than 1.9 does not know the newer brands (such as `quadrortx`) and calls them `unknown`, which
+/// the images list too (<https://github.com/NVIDIA/nvidia-container-toolkit/issues/24>); here a brand is what the driver says.
+///
 /// # Errors
 /// If the host does not meet the requirement, or has no driver that could be asked.
 pub fn image_requirement(
