@@ -22,7 +22,7 @@ pub use cuda::{CudaToolkit, CudaWheels};
 pub use cuda_base::CudaBase;
 pub use cudnn::CudnnSupport;
 pub use driver::{BranchKind, DriverBranch, ForwardCompat};
-pub use gpu::{Capability, ForwardSupport, GpuClass, GpuProduct};
+pub use gpu::{Capability, ForwardSupport, GpuClass, GpuProduct, Rebrand};
 pub use lookup::GpuLookupError;
 pub use symptom::Symptom;
 pub use table::{Row, Table};
