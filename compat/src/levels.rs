@@ -74,7 +74,8 @@ pub fn levels(
     let package = product.and_then(|product| rules::forward_package(catalog, driver, gpu, product));
     let newest_forward = package.and_then(|package| {
         catalog.tensorflow_releases().find(|release| {
-            release.cuda <= package.cuda
+            release.gpu_architectures.contains(&architecture)
+                && release.cuda <= package.cuda
                 && rules::known_gap(catalog, gpu, release).is_ok()
                 && rules::machine_code(catalog, driver, gpu, release, PtxReading::Lenient).is_ok()
         })

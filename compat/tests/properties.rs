@@ -136,6 +136,28 @@ fn accepted_tensorflow(consideration: Consideration) -> Option<TensorflowVersion
     }
 }
 
+/// R535 is a long-term branch that compat packages run on, R545 a feature branch that none does.
+#[test]
+fn forward_compatibility_is_the_exception_to_that_a_newer_driver_never_serves_less() {
+    let catalog = Catalog::builtin();
+    let gpu = Gpu::named("NVIDIA A100-SXM4-80GB");
+    let known = rules::gpu_known(catalog, &gpu).unwrap();
+    let of = |driver: &str| {
+        levels(
+            catalog,
+            &driver.parse().unwrap(),
+            &known,
+            Architecture::X86_64,
+        )
+        .unwrap()
+    };
+    let (older, newer) = (of("535.183.01"), of("545.23.08"));
+    assert!(older.forward > newer.forward);
+    assert!(older.tensorflow.newest_forward > newer.tensorflow.newest_forward);
+    assert!(older.native < newer.native);
+    assert!(older.minor <= newer.minor);
+}
+
 proptest! {
     #[test]
     fn a_newer_driver_never_serves_less_while_it_still_drives_the_gpu(gpu in gpu(), a in driver(), b in driver()) {

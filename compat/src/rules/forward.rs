@@ -22,6 +22,7 @@ pub fn forward_package<'a>(
         let accepted =
             row.host_branches.contains(&branch) && !row.disputed_branches.contains(&branch);
         accepted
+            && row.is_promised()
             && row
                 .host_branch_min
                 .get(&branch.to_string())
