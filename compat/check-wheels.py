@@ -140,7 +140,8 @@ def code_of(wheel: pathlib.Path, folder: pathlib.Path) -> collections.Counter:
     sets = collections.Counter()
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():
-            if ".so" in member.filename and member.file_size:
+            # The wheel of 1.7 carries TensorRT's libraries too, which were built for other GPUs.
+            if ".so" in member.filename and "external/" not in member.filename and member.file_size:
                 sets += fatbins(pathlib.Path(archive.extract(member, folder)))
     return sets
 
