@@ -2385,6 +2385,17 @@ pub struct ReleaseSpec {
     /// engine, or a registry reference.
     #[prost(string, tag = "7")]
     pub base: ::prost::alloc::string::String,
+    /// What the images are for, each adding to them: "runtime" (nothing), "jupyter", "ssh", "devel". Empty: "runtime".
+    #[prost(string, repeated, tag = "8")]
+    pub flavours: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For "ssh": keys that may come in, as they stand in `authorized_keys`. Empty: those that each host binds in.
+    #[prost(string, tag = "9")]
+    pub authorized_keys: ::prost::alloc::string::String,
+    /// A Dockerfile that is built on top of each image, at most 64 KiB: it stands on the build argument TFLEET_BASE, gets the
+    /// lock's values as TFLEET_TENSORFLOW, TFLEET_CUDA, TFLEET_CUDNN, TFLEET_PYTHON, TFLEET_ARCHITECTURE and TFLEET_LOCK, and
+    /// has no files beside it. Empty: none.
+    #[prost(string, tag = "10")]
+    pub dockerfile: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlanRequest {
@@ -2497,6 +2508,11 @@ pub struct VariantBuild {
     pub stored_bytes: u64,
     #[prost(message, optional, tag = "7")]
     pub failure: ::core::option::Option<Failure>,
+    /// Of content_bytes and stored_bytes, what other variants of the release have too. In GetRelease's answer alone.
+    #[prost(uint64, tag = "8")]
+    pub shared_content_bytes: u64,
+    #[prost(uint64, tag = "9")]
+    pub shared_stored_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetReleaseRequest {
@@ -2558,6 +2574,21 @@ pub struct BuildLogLine {
     pub at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(string, tag = "2")]
     pub line: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSbomRequest {
+    /// Required.
+    #[prost(string, tag = "1")]
+    pub release: ::prost::alloc::string::String,
+    /// Required.
+    #[prost(string, tag = "2")]
+    pub variant: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSbomResponse {
+    /// JSON.
+    #[prost(string, tag = "1")]
+    pub document: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddImageRequest {
@@ -3187,6 +3218,32 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("tfleet.v1.Operator", "BuildLog"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// What is in a variant's image, by its lock, as a CycloneDX 1.6 document. The same bytes for the same image. Errors:
+        /// NOT_FOUND; FAILED_PRECONDITION (it is not built yet, or was not built here).
+        pub async fn get_sbom(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSbomRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSbomResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/GetSbom",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "GetSbom"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Takes an image that others built into the same delivery: a tarball in the form of `docker save`, or an image of a
         /// builder's engine. It becomes a release with one variant. Errors: INVALID_ARGUMENT (not an image archive, or
         /// more than one image in it); NOT_FOUND (no such image in the engine).
@@ -3500,6 +3557,12 @@ pub mod operator_server {
             &self,
             request: tonic::Request<super::BuildLogRequest>,
         ) -> std::result::Result<tonic::Response<Self::BuildLogStream>, tonic::Status>;
+        /// What is in a variant's image, by its lock, as a CycloneDX 1.6 document. The same bytes for the same image. Errors:
+        /// NOT_FOUND; FAILED_PRECONDITION (it is not built yet, or was not built here).
+        async fn get_sbom(
+            &self,
+            request: tonic::Request<super::GetSbomRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetSbomResponse>, tonic::Status>;
         /// Server streaming response type for the AddImage method.
         type AddImageStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::AddImageEvent, tonic::Status>,
@@ -4226,6 +4289,49 @@ pub mod operator_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/GetSbom" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSbomSvc<T: Operator>(pub Arc<T>);
+                    impl<T: Operator> tonic::server::UnaryService<super::GetSbomRequest>
+                    for GetSbomSvc<T> {
+                        type Response = super::GetSbomResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSbomRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_sbom(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSbomSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
