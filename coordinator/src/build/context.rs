@@ -14,12 +14,17 @@ use tokio_util::io::ReaderStream;
 
 use super::BuildError;
 use super::base::Survey;
-use super::lock::{Group, GroupKind, Lock};
+use super::dockerfile::Dockerfile;
+use super::flavour::{START, START_PROGRAM};
+use super::lock::{Group, GroupKind, Lock, cuda_folder};
 use super::sources::Sources;
 use crate::artifact::FIXED_TIME_SECONDS;
 
 /// Where the image's Python lives, with TensorFlow and everything else that pip would install.
 const ENVIRONMENT: &str = "/opt/tfleet";
+
+/// Where a Dockerfile of the operator's may mount what leads to the site's package sources.
+const SITE: &str = "/run/site";
 
 const BLOCK: usize = 512;
 
@@ -30,7 +35,7 @@ const INSTALL: &str = include_str!("context/install.sh");
 pub struct Context {
     head: Bytes,
     /// Padded to whole blocks by `tail`.
-    program: PathBuf,
+    program: Option<PathBuf>,
     tail: Bytes,
 }
 
@@ -42,10 +47,15 @@ impl Context {
     pub async fn stream(
         self,
     ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static, BuildError> {
-        let program = tokio::fs::File::open(&self.program)
-            .await
-            .map_err(BuildError::io("read", &self.program))?;
-        let program = ReaderStream::with_capacity(program, 256 << 10);
+        let program = match &self.program {
+            Some(path) => {
+                let file = tokio::fs::File::open(path).await;
+                let file = file.map_err(BuildError::io("read", path))?;
+                Some(ReaderStream::with_capacity(file, 256 << 10))
+            }
+            None => None,
+        };
+        let program = stream::iter(program).flatten();
         let (head, tail) = (stream::iter([Ok(self.head)]), stream::iter([Ok(self.tail)]));
         Ok(head.chain(program).chain(tail))
     }
@@ -106,6 +116,12 @@ pub fn context(
     if let Some(bashrc) = &lock.bashrc {
         archive.put("bashrc", 0o644, bashrc.as_bytes());
     }
+    if lock.finish.start.is_some() {
+        archive.put("start", 0o755, START_PROGRAM.as_bytes());
+    }
+    if let Some(keys) = &lock.finish.authorized_keys {
+        archive.put("authorized_keys", 0o600, keys.as_bytes());
+    }
     let size = std::fs::metadata(uv)
         .map_err(BuildError::io("read", uv))?
         .len();
@@ -118,7 +134,13 @@ fn dockerfile(
     python: &str,
     needs_library_path: bool,
 ) -> Result<String, BuildError> {
-    let mut text = format!("FROM {base_reference}\nENV PATH={ENVIRONMENT}/bin:$PATH\n");
+    let path: String = lock
+        .finish
+        .path
+        .iter()
+        .map(|folder| format!("{folder}:"))
+        .collect();
+    let mut text = format!("FROM {base_reference}\nENV PATH={ENVIRONMENT}/bin:{path}$PATH\n");
     if needs_library_path {
         let _ = writeln!(text, "ENV LD_LIBRARY_PATH={}", library_path(lock));
     }
@@ -135,25 +157,65 @@ fn dockerfile(
     if lock.bashrc.is_some() {
         text.push_str("COPY bashrc /root/.bashrc\n");
     }
+    if lock.finish.start.is_some() {
+        let _ = writeln!(text, "COPY start {START}");
+    }
+    if lock.finish.authorized_keys.is_some() {
+        text.push_str("COPY authorized_keys /root/.ssh/authorized_keys\n");
+    }
     for (name, value) in &lock.environment {
         let _ = writeln!(text, "ENV {name}={}", dockerfile_word(name, value)?);
     }
     for port in &lock.ports {
         let _ = writeln!(text, "EXPOSE {port}");
     }
+    if let Some(start) = &lock.finish.start {
+        let _ = writeln!(text, "CMD {}", serde_json::json!(start));
+    }
     Ok(text)
+}
+
+/// Below it lies each CUDA wheel in a folder of its own, [`cuda_folder`].
+pub fn cuda_wheels(python: &str) -> String {
+    format!("{ENVIRONMENT}/lib/python{python}/site-packages/nvidia")
+}
+
+/// The interpreter with everything that the lock installs.
+pub fn interpreter() -> String {
+    format!("{ENVIRONMENT}/bin/python")
+}
+
+/// The context of the operator's Dockerfile: nothing but itself, and what leads to the site's package sources, for steps
+/// that mount it. Of several indexes that is the first.
+///
+/// # Errors
+/// If the CA bundle cannot be read.
+pub fn own_context(dockerfile: &Dockerfile, sources: &Sources) -> Result<Context, BuildError> {
+    let mut archive = Archive::default();
+    archive.put("Dockerfile", 0o644, dockerfile.text().as_bytes());
+    let ca_bundle = format!("{SITE}/ca.crt");
+    if let Some(path) = &sources.ca_bundle {
+        let bundle = std::fs::read(path).map_err(BuildError::io("read", path))?;
+        archive.put("site/ca.crt", 0o644, &bundle);
+    }
+    let mut text = String::new();
+    for (name, value) in sources.step_environment(Path::new(&ca_bundle)) {
+        let _ = writeln!(text, "export {name}={}", shell_word(&value));
+    }
+    archive.put("site/environment", 0o600, text.as_bytes());
+    archive.0.resize(archive.0.len() + 2 * BLOCK, 0);
+    Ok(Context {
+        head: archive.0.into(),
+        program: None,
+        tail: Bytes::new(),
+    })
 }
 
 /// The `lib` folders of the CUDA wheels: `nvidia-cuda-runtime-cu11` lies in `nvidia/cuda_runtime`.
 fn library_path(lock: &Lock) -> String {
     let folder = |name: &str| {
-        let name = name.strip_prefix("nvidia-")?;
-        let (name, _) = name.rsplit_once("-cu")?;
-        let package = name.replace('-', "_");
-        Some(format!(
-            "{ENVIRONMENT}/lib/python{}/site-packages/nvidia/{package}/lib",
-            lock.python
-        ))
+        let package = cuda_folder(name)?;
+        Some(format!("{}/{package}/lib", cuda_wheels(&lock.python)))
     };
     let cuda = lock
         .groups
@@ -222,7 +284,7 @@ impl Archive {
         let tail = vec![0; padding + 2 * BLOCK];
         Context {
             head: self.0.into(),
-            program: program.to_owned(),
+            program: Some(program.to_owned()),
             tail: tail.into(),
         }
     }

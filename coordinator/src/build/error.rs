@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tfleet_compat::Architecture;
 use tfleet_proto::model::failure::Failure;
 
+use super::check::Problem;
 use crate::artifact::{ArchiveError, RebuildError, StoreError};
 
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,12 @@ pub enum BuildError {
     Archive(#[from] ArchiveError),
     #[error("the base could not be written for the engine")]
     Rebuild(#[from] RebuildError),
+    /// Further packages, a base, flavours, a Dockerfile: not all go together.
+    #[error("{what}")]
+    Additions { what: String, remedy: &'static str },
+    /// The image was run, and is not what its lock says. At least one problem.
+    #[error("the image fails its check: {}", in_words(.problems))]
+    Check { problems: Vec<Problem> },
     #[error("the build was cancelled")]
     Cancelled,
 }
@@ -107,6 +114,8 @@ impl BuildError {
                 "turn off `containerd-snapshotter` in the builder's daemon.json, or use a newer engine; hosts may keep theirs",
             ),
             Self::Disk { .. } => failure.with_remedy("free that much, or move the data to a larger disk, and build again"),
+            Self::Additions { remedy, .. } => failure.with_remedy(*remedy),
+            Self::Check { problems } => failure.with_remedy(remedies(problems)),
             Self::NoImage { .. } => {
                 failure.with_remedy("list what there is with `docker images` on the builder, or give the archive itself")
             }
@@ -134,6 +143,8 @@ impl BuildError {
             Self::Archive(ArchiveError::Secret(_)) => "secret-in-image",
             Self::Archive(_) => "image-refused",
             Self::Store(_) | Self::Rebuild(_) => "store-failed",
+            Self::Additions { .. } => "additions-refused",
+            Self::Check { .. } => "check-failed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -163,4 +174,31 @@ impl BuildError {
         }
         sentence
     }
+}
+
+/// A person reads the first few; all are in the log.
+const SHOWN_PROBLEMS: usize = 3;
+
+fn in_words(problems: &[Problem]) -> String {
+    let shown: Vec<_> = problems
+        .iter()
+        .take(SHOWN_PROBLEMS)
+        .map(ToString::to_string)
+        .collect();
+    let more = match problems.len().saturating_sub(SHOWN_PROBLEMS) {
+        0 => String::new(),
+        more => format!("; and {more} more, which the log has"),
+    };
+    format!("{}{more}", shown.join("; "))
+}
+
+/// What to do, each remedy once.
+fn remedies(problems: &[Problem]) -> String {
+    let mut remedies: Vec<&str> = Vec::new();
+    for problem in problems {
+        if !remedies.contains(&problem.remedy()) {
+            remedies.push(problem.remedy());
+        }
+    }
+    format!("{}, then build again", remedies.join("; "))
 }

@@ -1,11 +1,15 @@
 //! From the lock to the artifact: built by the engine, read out of it, and nothing left in it but the base.
 
+use std::collections::HashMap;
+
 use tfleet_proto::model::digest::Digest;
 use tokio::sync::watch;
 
 use super::base::Base;
-use super::context::context;
+use super::check;
+use super::context::{Context, context, own_context};
 use super::disk::{self, Need};
+use super::dockerfile::{self, Dockerfile};
 use super::engine::{BuildRequest, BuilderEngine};
 use super::lock::Lock;
 use super::log::BuildLog;
@@ -21,6 +25,11 @@ pub const BUILD_REPOSITORY: &str = "tfleet/build";
 /// The tag of a lock's image while it is under way.
 pub fn image_of(lock: &Digest) -> String {
     format!("{BUILD_REPOSITORY}:{}", lock.short())
+}
+
+/// The tag of what the operator's own Dockerfile stands on.
+pub fn plain_image_of(lock: &Digest) -> String {
+    format!("{}-plain", image_of(lock))
 }
 
 /// One image that is made.
@@ -42,7 +51,8 @@ impl Making<'_> {
         let image = image_of(&self.lock.digest());
         let stored = self.build_and_store(&image).await;
         // Also after a failure: what a failed build left would fill the disk that the next one needs.
-        clean_up(self.engine, &image, self.log).await;
+        let plain = plain_image_of(&self.lock.digest());
+        clean_up(self.engine, &[&image, &plain], self.log).await;
         stored
     }
 
@@ -54,7 +64,16 @@ impl Making<'_> {
             lock.wheel_bytes(),
         );
         let reference = self.inner.bases.place(base, self.engine, log).await?;
-        self.build(&reference, image).await?;
+        match &lock.finish.dockerfile {
+            None => self.build(&reference, image).await?,
+            Some(dockerfile) => self.build_own(dockerfile, &reference, image).await?,
+        }
+        self.enter(
+            BuildPhase::Building,
+            "checking the image: running it in the builder",
+            0,
+        );
+        check::check(self, image).await?;
 
         let _storing = self
             .inner
@@ -122,10 +141,51 @@ impl Making<'_> {
             self.sources,
             &uv,
         )?;
+        self.step(context, image, HashMap::new()).await
+    }
+
+    /// Builds the image without the operator's Dockerfile, and that on top of it.
+    async fn build_own(
+        &self,
+        dockerfile: &Dockerfile,
+        base_reference: &str,
+        image: &str,
+    ) -> Result<(), BuildError> {
+        let plain = plain_image_of(&self.lock.digest());
+        self.build(base_reference, &plain).await?;
+        let activity = "building the Dockerfile of the release";
+        self.enter(BuildPhase::Building, activity, 0);
+        let context = own_context(dockerfile, self.sources)?;
+        let arguments = dockerfile::arguments(self.order, self.lock, &plain);
+        self.step(context, image, arguments.into_iter().collect())
+            .await?;
+        let layers = async |reference| {
+            let diff_ids = self.engine.diff_ids(reference).await?;
+            Ok::<_, BuildError>(diff_ids.unwrap_or_default())
+        };
+        if layers(image).await?.starts_with(&layers(&plain).await?) {
+            Ok(())
+        } else {
+            Err(BuildError::Additions {
+                what: "the last stage of the Dockerfile does not stand on TFLEET_BASE".to_owned(),
+                remedy: "let its last FROM be ${TFLEET_BASE}, and take files of other stages with COPY --from",
+            })
+        }
+    }
+
+    /// One build by the engine.
+    async fn step(
+        &self,
+        context: Context,
+        image: &str,
+        arguments: HashMap<String, String>,
+    ) -> Result<(), BuildError> {
+        let log = self.log;
         let request = BuildRequest {
             reference: image.to_owned(),
             network: self.sources.network.clone(),
-            session: format!("tfleet-{}", self.lock.digest().short()),
+            session: format!("tfleet-{}", image.replace([':', '/'], "-")),
+            arguments,
         };
         let mut progress = Progress::new(self.lock, log);
         let built = self.engine.build(context, &request, |message| {
@@ -184,11 +244,13 @@ impl Making<'_> {
     }
 }
 
-/// Drops the engine's image and what BuildKit keeps of the build. An engine that does not do it changes nothing about
+/// Drops the engine's images and what BuildKit keeps of the build. An engine that does not do it changes nothing about
 /// the build's outcome; the next build on it, or the next start, tries again.
-async fn clean_up(engine: &BuilderEngine, image: &str, log: &BuildLog) {
+async fn clean_up(engine: &BuilderEngine, images: &[&str], log: &BuildLog) {
     let cleaned = async {
-        engine.remove(image).await?;
+        for image in images {
+            engine.remove(image).await?;
+        }
         engine.forget_build_steps().await
     };
     match cleaned.await {

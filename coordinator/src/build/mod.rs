@@ -5,10 +5,13 @@
 //! became, `logs/ORDER` the log. All of them are caches next to the blobs they name; a lost one costs a build, no data.
 
 mod base;
+mod check;
 mod context;
 mod disk;
+mod dockerfile;
 mod engine;
 mod error;
+mod flavour;
 mod import;
 mod lock;
 mod log;
@@ -19,11 +22,12 @@ mod progress;
 mod records;
 mod resolver;
 mod run;
+mod sbom;
 mod sources;
 mod status;
 mod transfer;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,13 +41,16 @@ use tokio_util::task::TaskTracker;
 use crate::artifact::Artifacts;
 use crate::config::{Builder, Site};
 
+pub use dockerfile::{Dockerfile, DockerfileError};
 pub use engine::BuilderEngine;
 pub use error::BuildError;
+pub use flavour::{Flavour, ServicePort, UnknownFlavour, service_ports, start_command};
 pub use import::ImageSource;
 pub use lock::{Group, GroupKind, Lock, LockedWheel};
 pub use log::LogLine;
 pub use order::{Additions, Order};
 pub use resolver::UV_VERSION;
+pub use sbom::Sbom;
 pub use status::{BuildPhase, BuildStatus, Built};
 
 /// Two builds overlap well: one downloads while the other compresses. More would only share the disk.
@@ -227,6 +234,14 @@ impl Builds {
         self.inner.known(order)
     }
 
+    /// The lock that `order` was resolved to last.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn lock(&self, order: &Order) -> Result<Option<Lock>, BuildError> {
+        self.inner.known_lock(order)
+    }
+
     /// The log of the last build of `order`, also while it grows if `follow` is set. Ends with the build, or when the
     /// receiver is dropped.
     pub fn log(
@@ -253,6 +268,11 @@ impl Builds {
             tokio::select! { () = cancel.cancelled() => {}, () = send => {} }
         });
         receiver
+    }
+
+    /// The architectures that images can be built for here.
+    pub fn architectures(&self) -> BTreeSet<Architecture> {
+        self.inner.engines.keys().copied().collect()
     }
 
     /// The store that builds write to.

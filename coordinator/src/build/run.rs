@@ -7,11 +7,16 @@ use tfleet_proto::model::digest::Digest;
 use tokio::sync::watch;
 
 use super::base::Base;
+use super::check::CHECK_LABEL;
+use super::context::cuda_wheels;
 use super::engine::BuilderEngine;
+use super::flavour;
 use super::lock::wheel::Target;
-use super::lock::{Lock, LockFormat, LockedBase, TEMPLATE, group, package_name};
+use super::lock::{
+    Finish, Group, Lock, LockFormat, LockedBase, TEMPLATE, cuda_folder, group, package_name,
+};
 use super::log::BuildLog;
-use super::making::{BUILD_REPOSITORY, Making, image_of};
+use super::making::{BUILD_REPOSITORY, Making, image_of, plain_image_of};
 use super::order::Order;
 use super::sources::Sources;
 use super::{BuildError, BuildPhase, BuildStatus, Built, Inner};
@@ -147,7 +152,9 @@ async fn resolve(
             Err(error) => return Err(error),
         }
     };
+    let groups = group(alone, together);
     Ok(Lock {
+        finish: finish(order, &groups),
         format: LockFormat::V1,
         template: TEMPLATE,
         recipe: recipe.id.to_string(),
@@ -158,11 +165,38 @@ async fn resolve(
             diff_ids: base.index.diff_ids().collect(),
             packages: base.survey.packages.clone(),
         },
-        groups: group(alone, together),
+        groups,
         environment: order.environment.clone(),
         ports: order.ports.iter().copied().collect(),
         bashrc: order.bashrc.clone(),
     })
+}
+
+/// What the image gets beyond its wheels.
+fn finish(order: &Order, groups: &[Group]) -> Finish {
+    let python = order.recipe.python.to_string();
+    let programs = order
+        .flavours
+        .iter()
+        .flat_map(|flavour| &flavour.addition().wheel_programs);
+    let path = programs.filter_map(|program| {
+        let is_of = |name: &&str| {
+            name.strip_prefix(program.as_str())
+                .is_some_and(|rest| rest.starts_with("-cu"))
+        };
+        let wheel = groups.iter().flat_map(Group::names).find(is_of)?;
+        Some(format!(
+            "{}/{}/bin",
+            cuda_wheels(&python),
+            cuda_folder(wheel)?
+        ))
+    });
+    Finish {
+        path: path.collect(),
+        start: flavour::start_command(&order.flavours),
+        authorized_keys: order.authorized_keys.clone(),
+        dockerfile: order.dockerfile.clone(),
+    }
 }
 
 impl Inner {
@@ -177,9 +211,14 @@ impl Inner {
     pub(super) async fn tidy(&self, engine: &BuilderEngine) {
         let is_in_use = |tag: &str| {
             let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.keys().any(|lock| image_of(lock) == tag)
+            locks
+                .keys()
+                .any(|lock| [image_of(lock), plain_image_of(lock)].contains(&tag.to_owned()))
         };
-        if let Err(error) = engine.remove_once(BUILD_REPOSITORY, is_in_use).await {
+        if let Err(error) = engine
+            .remove_once(BUILD_REPOSITORY, CHECK_LABEL, is_in_use)
+            .await
+        {
             tracing::warn!(endpoint = engine.endpoint, error = %error.failure(), "cannot look for what builds left");
         }
     }

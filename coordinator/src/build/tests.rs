@@ -5,7 +5,7 @@ use std::io::Cursor;
 use tfleet_compat::{BaseImage, Recipe};
 use tfleet_proto::model::digest::Digest;
 
-use super::lock::{LockFormat, LockedBase, TEMPLATE};
+use super::lock::{Finish, LockFormat, LockedBase, TEMPLATE};
 use super::*;
 use crate::artifact::{Origin, Received, Secrets, receive};
 
@@ -125,5 +125,6 @@ fn lock(base: Digest) -> Lock {
         environment: BTreeMap::new(),
         ports: Vec::new(),
         bashrc: None,
+        finish: Finish::default(),
     }
 }

@@ -56,6 +56,15 @@ pub struct ReleaseRequest {
     pub ports: Vec<u16>,
     /// None: bootstrapped from Debian packages.
     pub base: Option<String>,
+    /// What the images are for; empty: the plain runtime.
+    #[serde(default)]
+    pub flavours: Vec<String>,
+    /// As they stand in `authorized_keys`.
+    #[serde(default)]
+    pub authorized_keys: Option<String>,
+    /// Built on top of each image.
+    #[serde(default)]
+    pub dockerfile: Option<String>,
     /// Nothing that was resolved before this revision was made counts.
     #[serde(default)]
     pub anew: bool,

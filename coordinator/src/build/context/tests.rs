@@ -8,7 +8,7 @@ use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
 
 use super::*;
-use crate::build::lock::{LockFormat, LockedBase, LockedWheel, TEMPLATE};
+use crate::build::lock::{Finish, LockFormat, LockedBase, LockedWheel, TEMPLATE};
 use crate::build::sources::Index;
 
 fn wheel(name: &str) -> LockedWheel {
@@ -49,6 +49,7 @@ fn lock() -> Lock {
         environment: [("GREETING".to_owned(), "a \"b\" $c \\d".to_owned())].into(),
         ports: vec![22, 8888],
         bashrc: Some("alias ll='ls -l'\n".to_owned()),
+        finish: Finish::default(),
     }
 }
 

@@ -42,6 +42,7 @@ fn lock(wheels: Vec<LockedWheel>) -> Lock {
         environment: BTreeMap::new(),
         ports: vec![8888],
         bashrc: None,
+        finish: Finish::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
 
 use super::*;
-use crate::build::lock::{Group, LockFormat, LockedBase, LockedWheel, TEMPLATE};
+use crate::build::lock::{Finish, Group, LockFormat, LockedBase, LockedWheel, TEMPLATE};
 
 fn lock() -> Lock {
     let wheel = |name: &str, size_bytes| LockedWheel {
@@ -36,6 +36,7 @@ fn lock() -> Lock {
         environment: BTreeMap::new(),
         ports: Vec::new(),
         bashrc: None,
+        finish: Finish::default(),
     }
 }
 

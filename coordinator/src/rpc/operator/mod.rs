@@ -10,7 +10,10 @@ mod operations;
 mod overview;
 mod planned;
 mod releases;
+mod sbom;
 mod selection;
+mod service;
+mod sharing;
 mod site;
 mod spec;
 mod tokens;
@@ -157,6 +160,13 @@ impl Operator for OperatorService {
         request: Request<wire::BuildLogRequest>,
     ) -> Result<Response<Self::BuildLogStream>, Status> {
         answer(self.build_log(request.into_inner()).await)
+    }
+
+    async fn get_sbom(
+        &self,
+        request: Request<wire::GetSbomRequest>,
+    ) -> Result<Response<wire::GetSbomResponse>, Status> {
+        answer(self.get_sbom(request.into_inner()).await)
     }
 
     async fn add_image(

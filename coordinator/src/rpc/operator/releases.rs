@@ -75,9 +75,10 @@ impl OperatorService {
         &self,
         request: wire::GetReleaseRequest,
     ) -> Result<wire::Release, Declined> {
-        Ok(wire_release(
-            &self.release("release", &request.release).await?,
-        ))
+        let release = self.release("release", &request.release).await?;
+        let mut told = wire_release(&release);
+        self.tell_sharing(&release, &mut told).await?;
+        Ok(told)
     }
 
     pub(super) async fn list_releases(&self) -> Result<wire::ListReleasesResponse, Declined> {
@@ -118,6 +119,10 @@ impl OperatorService {
         });
         let plan = rollout::plan(&self.catalog, &spec, candidates, running.as_ref())
             .map_err(|error| Declined::field("spec.tensorflow", error.to_string()))?;
+        // What does not go together is told now, and not when it is built.
+        for variant in &plan.variants {
+            self.order(&spec, &variant.recipe)?;
+        }
         Ok((spec, plan))
     }
 
@@ -160,6 +165,8 @@ pub fn wire_build(build: &VariantBuild) -> wire::VariantBuild {
         content_bytes: build.content_bytes,
         stored_bytes: build.stored_bytes,
         failure: build.failure.clone().map(Into::into),
+        shared_content_bytes: 0,
+        shared_stored_bytes: 0,
     }
 }
 
