@@ -1,5 +1,7 @@
 //! `tfleet plan`, and the arguments that say what a release is.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use tfleet_proto::model::name::ReleaseName;
 use tfleet_proto::wire;
@@ -14,7 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   tfleet plan train --tensorflow '>=2.14,<2.16' --all
   tfleet plan train --tensorflow '==2.15.*' --where 'driver >= 470' --output json
-  tfleet plan train --tensorflow '>=2.14' --python pandas==2.2.3 --debian git --all";
+  tfleet plan train --tensorflow '>=2.14' --python pandas==2.2.3 --debian git --all
+  tfleet plan lab --tensorflow '>=2.14' --flavour jupyter --flavour ssh --authorized-keys keys.pub --all";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -54,6 +57,16 @@ pub(super) struct Specification {
         hide_default_value = true
     )]
     base: String,
+    /// What the images are for, which `tfleet run` then starts: jupyter serves JupyterLab (8888), ssh lets in by key (22, on the
+    /// host 2222), devel has a compiler; may be given several times. Without it: runtime
+    #[arg(long = "flavour", value_name = "FLAVOUR", value_parser = ["runtime", "jupyter", "ssh", "devel"])]
+    flavours: Vec<String>,
+    /// Public keys that may come in by SSH, with --flavour ssh. Without it: those that are bound to /root/.ssh/authorized_keys
+    #[arg(long, value_name = "FILE")]
+    authorized_keys: Option<PathBuf>,
+    /// A Dockerfile to build on top of each image: `ARG TFLEET_BASE` and `FROM ${TFLEET_BASE}`, and no files beside it
+    #[arg(long, value_name = "FILE")]
+    dockerfile: Option<PathBuf>,
 }
 
 impl Plan {
@@ -76,23 +89,31 @@ pub(super) fn request(
     selection: Selection,
 ) -> Result<wire::PlanRequest, Error> {
     Ok(wire::PlanRequest {
-        spec: Some(spec.into()),
+        spec: Some(spec.read()?),
         selector: Some(selection.required()?),
         anew: false,
     })
 }
 
-impl From<Specification> for wire::ReleaseSpec {
-    fn from(spec: Specification) -> Self {
-        Self {
-            name: spec.name.to_string(),
-            tensorflow: spec.tensorflow,
-            python_packages: spec.python_packages,
-            debian_packages: spec.debian_packages,
-            environment: spec.environment.into_iter().collect(),
-            ports: spec.ports.into_iter().map(u32::from).collect(),
-            base: spec.base,
-        }
+impl Specification {
+    /// With what stands in the files that it names.
+    fn read(self) -> Result<wire::ReleaseSpec, Error> {
+        let text = |path: Option<&Path>| match path {
+            Some(path) => std::fs::read_to_string(path).map_err(Error::file("read", path)),
+            None => Ok(String::new()),
+        };
+        Ok(wire::ReleaseSpec {
+            authorized_keys: text(self.authorized_keys.as_deref())?,
+            dockerfile: text(self.dockerfile.as_deref())?,
+            name: self.name.to_string(),
+            tensorflow: self.tensorflow,
+            python_packages: self.python_packages,
+            debian_packages: self.debian_packages,
+            environment: self.environment.into_iter().collect(),
+            ports: self.ports.into_iter().map(u32::from).collect(),
+            base: self.base,
+            flavours: self.flavours,
+        })
     }
 }
 

@@ -8,14 +8,19 @@ use super::plan::{Specification, request};
 use super::selection::Selection;
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
-use crate::view::note;
 use crate::view::release::{Release as ReleaseDetails, Releases};
+use crate::view::{note, write_stdout};
 
 const EXAMPLES: &str = "\
 Examples:
   tfleet release create train --tensorflow '>=2.14,<2.16' --all
   tfleet release ls
-  tfleet release show train:v1";
+  tfleet release show train:v1
+  tfleet release sbom train --variant tf2.15.1-cuda12.2";
+
+const SBOM: &str = "\
+Examples:
+  tfleet release sbom train --variant tf2.15.1-cuda12.2";
 
 const CREATE: &str = "\
 What the newest revision is already is not made again, unless --anew says so.
@@ -23,6 +28,7 @@ What the newest revision is already is not made again, unless --anew says so.
 Examples:
   tfleet release create train --tensorflow '>=2.14,<2.16' --all
   tfleet release create train --tensorflow '==2.15.*' --python jupyterlab --debian git --where connected
+  tfleet release create lab --tensorflow '>=2.14,<2.16' --flavour jupyter --dockerfile Dockerfile --all
   tfleet release create train --tensorflow '>=2.14,<2.16' --all --anew";
 
 const LIST: &str = "\
@@ -48,6 +54,14 @@ pub(super) enum Release {
     Show {
         #[arg(value_parser = parse_release)]
         release: ReleaseQuery,
+    },
+    /// What is in a variant's image: every wheel and Debian package, as a CycloneDX document
+    #[command(after_help = SBOM)]
+    Sbom {
+        #[arg(value_parser = parse_release)]
+        release: ReleaseQuery,
+        #[arg(long)]
+        variant: String,
     },
 }
 
@@ -83,6 +97,16 @@ impl Release {
             Self::Show { release } => {
                 let mut operator = context.connect().await?;
                 context.output.print(&get(&mut operator, &release).await?)?;
+            }
+            Self::Sbom { release, variant } => {
+                let request = wire::GetSbomRequest {
+                    release: release.to_string(),
+                    variant,
+                };
+                let answer = context.connect().await?.get_sbom(request).await;
+                let answer = answer.map_err(Error::call("list what is in the image"))?;
+                // A form of its own already, whatever form was asked for.
+                write_stdout(&answer.into_inner().document)?;
             }
         }
         Ok(ExitStatus::Ok)
