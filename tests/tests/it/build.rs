@@ -1,10 +1,13 @@
 //! Builds on real engines: a base bootstrapped from Debian packages, small Python packages, everything else as in a
 //! real image.
 
+mod check;
+mod flavour;
 pub mod index;
 mod registry;
 mod secrets;
 mod sources;
+pub mod wheel;
 mod workshop;
 
 use std::collections::BTreeMap;

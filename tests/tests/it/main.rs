@@ -19,6 +19,7 @@ mod main_job;
 mod memory;
 mod nvml;
 mod policy;
+mod services;
 mod terminal;
 mod variants;
 mod watching;

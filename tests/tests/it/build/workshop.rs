@@ -123,7 +123,7 @@ fn open(folder: &Path, lab: &TestLab, site: Site) -> Builds {
 }
 
 /// A recipe whose packages are kilobytes: what builds do is the same.
-fn recipe(requirements: &[&str]) -> Recipe {
+pub fn recipe(requirements: &[&str]) -> Recipe {
     Recipe {
         id: "tf2.15.1-cpu".parse().unwrap(),
         tensorflow: "2.15.1".parse().unwrap(),
