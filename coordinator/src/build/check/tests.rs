@@ -255,6 +255,16 @@ fn configuration_files_are_known_by_their_paths() {
 }
 
 fn opened(built_for: &str, cudnn: &str, wheels: &[&str]) -> Vec<String> {
+    let stack = CudaStack {
+        installed: "11.8.0".parse().unwrap(),
+        built_for: built_for.parse().unwrap(),
+        cudnn: cudnn.parse().unwrap(),
+        needs_library_path: true,
+    };
+    libraries::opened(&stack, &lock(wheels))
+}
+
+fn lock(wheels: &[&str]) -> Lock {
     let wheel = |name: &&str| LockedWheel {
         name: (*name).to_owned(),
         version: "1".to_owned(),
@@ -262,7 +272,7 @@ fn opened(built_for: &str, cudnn: &str, wheels: &[&str]) -> Vec<String> {
         sha256: Digest::of(b""),
         size_bytes: 1,
     };
-    let lock = Lock {
+    Lock {
         format: LockFormat::V1,
         template: TEMPLATE,
         recipe: String::new(),
@@ -281,14 +291,7 @@ fn opened(built_for: &str, cudnn: &str, wheels: &[&str]) -> Vec<String> {
         ports: Vec::new(),
         bashrc: None,
         finish: Finish::default(),
-    };
-    let stack = CudaStack {
-        installed: "11.8.0".parse().unwrap(),
-        built_for: built_for.parse().unwrap(),
-        cudnn: cudnn.parse().unwrap(),
-        needs_library_path: true,
-    };
-    libraries::opened(&stack, &lock)
+    }
 }
 
 #[test]
@@ -307,15 +310,20 @@ fn the_libraries_are_those_of_the_cuda_that_tensorflow_was_built_for() {
 }
 
 #[test]
-fn every_cuda_of_the_catalog_that_wheels_are_known_for_has_its_row() {
+fn every_recipe_for_gpus_has_its_row() {
     let catalog = tfleet_compat::Catalog::builtin();
+    let mut seen = 0;
     for release in catalog.tensorflow_releases() {
-        let Some(wheels) = &release.cuda_wheels else {
+        let latest = release.latest().unwrap();
+        let architecture = tfleet_compat::Architecture::X86_64;
+        let recipe = tfleet_compat::Recipe::for_gpu(catalog, release, latest, architecture);
+        let Some(stack) = recipe.ok().and_then(|recipe| recipe.cuda) else {
             continue;
         };
-        let wheels = &catalog.cuda_wheels[wheels];
-        let names = opened(&release.cuda.to_string(), &wheels.cudnn.to_string(), &[]);
+        let names = libraries::opened(&stack, &lock(&[]));
         let of = |start: &str| names.iter().any(|name| name.starts_with(start));
-        assert!(of("libcudart.so") && of("libcudnn.so"), "{}", release.cuda);
+        assert!(of("libcudart.so") && of("libcudnn.so"), "{latest}");
+        seen += 1;
     }
+    assert!(seen > 10, "{seen}");
 }
