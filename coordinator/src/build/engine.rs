@@ -22,6 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::BuildError;
 use super::context::Context;
+use super::error::PULL;
 
 /// bollard's own time-out covers a whole upload, so it must never strike; [`STALL`] watches progress instead.
 const WHOLE_REQUEST_SECONDS: u64 = 7 * 24 * 3600;
@@ -112,8 +113,8 @@ impl BuilderEngine {
             .tag(version)
             .build();
         let mut answers = self.docker.create_image(Some(options), None, None);
-        while let Some(answer) = self.next(&mut answers, "pull an image").await? {
-            let answer = answer.map_err(|source| self.failed("pull an image", source))?;
+        while let Some(answer) = self.next(&mut answers, PULL).await? {
+            let answer = answer.map_err(|source| self.failed(PULL, source))?;
             let words = answer.status.filter(|_| answer.progress_detail.is_none());
             progress(words.as_deref())?;
         }
@@ -174,7 +175,7 @@ impl BuilderEngine {
         let mut messages = Box::pin(self.docker.build_image(
             options,
             None,
-            Some(body_try_stream(context.stream().await?)),
+            Some(body_try_stream(context.stream())),
         ));
         while let Some(message) = self.next(&mut messages, "build an image").await? {
             observe(message.map_err(|source| self.failed("build an image", source))?);

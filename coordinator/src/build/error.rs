@@ -4,9 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tfleet_compat::Architecture;
+use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 
 use crate::artifact::{ArchiveError, RebuildError, StoreError};
+use crate::vault::VaultError;
+
+/// What the engine is to do when a base is neither imported nor there already.
+pub const PULL: &str = "pull an image";
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -54,6 +59,10 @@ pub enum BuildError {
     UnfitEngine { endpoint: String },
     #[error("the base {base} {why}")]
     Base { base: String, why: String },
+    #[error("the wheel {file} {why}")]
+    Wheel { file: String, why: &'static str },
+    #[error("the base {base} is not in the vault: its content is {artifact}")]
+    MissingBase { base: String, artifact: Digest },
     #[error("no builder's engine has an image {reference}")]
     NoImage { reference: String },
     #[error(
@@ -66,6 +75,8 @@ pub enum BuildError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the vault failed")]
+    Vault(#[from] VaultError),
     #[error("the image could not be stored")]
     Archive(#[from] ArchiveError),
     #[error("the base could not be written for the engine")]
@@ -87,7 +98,9 @@ impl BuildError {
     pub fn failure(&self) -> Failure {
         let failure = Failure::new(self.code(), self.sentence());
         match self {
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Self::Io { source, .. } | Self::Vault(VaultError::Io { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
                 failure.with_remedy("free some space on the coordinator and build again; what was stored before is kept")
             }
             Self::Program { program, .. } => {
@@ -100,12 +113,21 @@ impl BuildError {
             Self::NoBuilder { architecture } => failure.with_remedy(format!(
                 "add a [[builder]] with architecture = \"{architecture}\" to the coordinator's configuration"
             )),
+            Self::Engine { operation: PULL, .. } => failure.with_remedy(
+                "see that the base's name is right and its registry answers; what an operator has as a file is imported \
+                 first: tfleet base import FILE --name NAME",
+            ),
             Self::Engine { endpoint, .. } | Self::Stalled { endpoint, .. } => {
                 failure.with_remedy(format!("see that the engine at {endpoint} runs, then build again"))
             }
             Self::UnfitEngine { .. } => failure.with_remedy(
                 "turn off `containerd-snapshotter` in the builder's daemon.json, or use a newer engine; hosts may keep theirs",
             ),
+            Self::MissingBase { base, .. } => failure.with_remedy(format!(
+                "import the very same base again, `tfleet base import FILE --name {base}`, or a bundle that has it, \
+                 `tfleet vault import BUNDLE`; or plan a new revision: tfleet release create … --anew"
+            )),
+            Self::Wheel { .. } => failure.with_remedy("build again; it is fetched anew"),
             Self::Disk { .. } => failure.with_remedy("free that much, or move the data to a larger disk, and build again"),
             Self::NoImage { .. } => {
                 failure.with_remedy("list what there is with `docker images` on the builder, or give the archive itself")
@@ -120,9 +142,13 @@ impl BuildError {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk-full",
+            Self::Io { source, .. } | Self::Vault(VaultError::Io { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
+                "disk-full"
+            }
             Self::Disk { .. } => "disk-full",
-            Self::Io { .. } | Self::Format { .. } => "build-failed",
+            Self::Io { .. } | Self::Format { .. } | Self::Wheel { .. } => "build-failed",
             Self::Program { .. } | Self::NoPip { .. } => "program-missing",
             Self::Step { .. } => "build-failed",
             Self::NoBuilder { .. } => "no-builder",
@@ -130,10 +156,11 @@ impl BuildError {
             Self::Engine { .. } => "engine-failed",
             Self::Stalled { .. } => "engine-stalled",
             Self::Base { .. } => "base-unusable",
+            Self::MissingBase { .. } => "base-missing",
             Self::NoImage { .. } => "image-missing",
             Self::Archive(ArchiveError::Secret(_)) => "secret-in-image",
             Self::Archive(_) => "image-refused",
-            Self::Store(_) | Self::Rebuild(_) => "store-failed",
+            Self::Store(_) | Self::Rebuild(_) | Self::Vault(_) => "store-failed",
             Self::Cancelled => "cancelled",
         }
     }

@@ -77,6 +77,9 @@ pub struct LockedWheel {
     pub sha256: Digest,
     /// Zero: the index does not say, as those of plain HTML.
     pub size_bytes: u64,
+    /// Where the index that was just asked has it. Not of the lock: it passes, and may differ between sites.
+    #[serde(skip)]
+    pub url: Option<String>,
 }
 
 /// What wheels weigh of which no index says it: those of CUDA 12 are 2.3 GB in eleven, the largest 730 MB.
@@ -98,6 +101,11 @@ impl Lock {
     /// Names the build.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.canonical_json())
+    }
+
+    /// All wheels.
+    pub fn wheels(&self) -> impl Iterator<Item = &LockedWheel> {
+        self.groups.iter().flat_map(|group| &group.wheels)
     }
 
     /// Bytes to download.
@@ -130,22 +138,25 @@ impl Group {
 
     /// The group as a requirements file with one hash each.
     pub fn requirements(&self) -> String {
-        self.wheels
-            .iter()
-            .map(|wheel| {
-                format!(
-                    "{}=={} --hash={}\n",
-                    wheel.name, wheel.version, wheel.sha256
-                )
-            })
-            .collect()
+        self.wheels.iter().map(LockedWheel::requirement).collect()
     }
 }
 
 impl LockedWheel {
+    /// A line of a requirements file.
+    pub fn requirement(&self) -> String {
+        format!("{}=={} --hash={}\n", self.name, self.version, self.sha256)
+    }
+
     /// Whether both are one file, also where two indexes say more or less of it.
     fn is_same(&self, other: &Self) -> bool {
         (&self.name, self.sha256) == (&other.name, other.sha256)
+    }
+
+    /// The same, with the place where it is now.
+    pub fn requirement_by_url(&self) -> Option<String> {
+        let url = self.url.as_ref()?;
+        Some(format!("{} @ {url} --hash={}\n", self.name, self.sha256))
     }
 
     fn is_of_cuda(&self) -> bool {

@@ -1,17 +1,21 @@
 //! From the lock to the artifact: built by the engine, read out of it, and nothing left in it but the base.
 
+use std::collections::BTreeMap;
+
 use tfleet_proto::model::digest::Digest;
 use tokio::sync::watch;
 
 use super::base::Base;
-use super::context::context;
+use super::context::{OnDisk, Supplies, context};
 use super::disk::{self, Need};
 use super::engine::{BuildRequest, BuilderEngine};
 use super::lock::Lock;
+use super::lock::wheel::Target;
 use super::log::BuildLog;
 use super::order::Order;
 use super::progress::Progress;
 use super::sources::Sources;
+use super::wheels::Wheels;
 use super::{BuildError, BuildPhase, BuildStatus, Built, Inner, transfer};
 use crate::artifact::{Origin, Received};
 
@@ -30,6 +34,7 @@ pub struct Making<'a> {
     pub lock: &'a Lock,
     pub base: &'a Base,
     pub engine: &'a BuilderEngine,
+    pub wheels: &'a Wheels,
     pub sources: &'a Sources,
     pub log: &'a BuildLog,
     pub status: &'a watch::Sender<BuildStatus>,
@@ -48,12 +53,20 @@ impl Making<'_> {
 
     async fn build_and_store(&self, image: &str) -> Result<Built, BuildError> {
         let (lock, base, log) = (self.lock, self.base, self.log);
-        self.enter(
-            BuildPhase::Building,
-            "loading the base into the builder",
-            lock.wheel_bytes(),
+        let fetching = "fetching wheels, and loading the base into the builder";
+        self.enter(BuildPhase::Building, fetching, lock.wheel_bytes());
+        let target = Target::of(self.order, base);
+        let progress = |bytes| self.advance(fetching, bytes);
+        let wheels = self.wheels.provide(
+            lock.wheels().cloned().collect(),
+            &target,
+            self.sources,
+            log,
+            &progress,
         );
-        let reference = self.inner.bases.place(base, self.engine, log).await?;
+        let placed = self.inner.bases.place(base, self.engine, log);
+        let (reference, ()) = tokio::try_join!(placed, wheels)?;
+        self.enter(BuildPhase::Building, "sending the wheels to the builder", 0);
         self.build(&reference, image).await?;
 
         let _storing = self
@@ -104,11 +117,6 @@ impl Making<'_> {
 
     async fn build(&self, base_reference: &str, image: &str) -> Result<(), BuildError> {
         let (order, log) = (self.order, self.log);
-        let uv = self
-            .inner
-            .resolver
-            .uv(order.recipe.architecture, self.sources, log)
-            .await?;
         let needs_library_path = order
             .recipe
             .cuda
@@ -119,18 +127,16 @@ impl Making<'_> {
             base_reference,
             &self.base.survey,
             needs_library_path,
-            self.sources,
-            &uv,
+            &self.supplies().await?,
         )?;
         let request = BuildRequest {
             reference: image.to_owned(),
             network: self.sources.network.clone(),
             session: format!("tfleet-{}", self.lock.digest().short()),
         };
-        let mut progress = Progress::new(self.lock, log);
+        let mut progress = Progress::new(log);
         let built = self.engine.build(context, &request, |message| {
-            let (activity, done_bytes) = progress.observe(message);
-            self.advance(activity, done_bytes);
+            self.advance(progress.observe(message), 0);
         });
         match built.await {
             Err(BuildError::Engine {
@@ -152,15 +158,55 @@ impl Making<'_> {
         }
     }
 
+    /// The files that the steps mount.
+    async fn supplies(&self) -> Result<Supplies, BuildError> {
+        let (architecture, sources) = (self.order.recipe.architecture, self.sources);
+        let resolver = &self.inner.resolver;
+        let uv = resolver
+            .uv(architecture, self.wheels, sources, self.log)
+            .await?;
+        let size_bytes = std::fs::metadata(&uv)
+            .map_err(BuildError::io("read", &uv))?
+            .len();
+        let mut wheels = BTreeMap::new();
+        for group in &self.lock.groups {
+            let mut files = Vec::new();
+            for wheel in &group.wheels {
+                let (path, size_bytes) = self.wheels.provided(wheel)?;
+                let name = wheel.file.clone();
+                files.push(OnDisk {
+                    name,
+                    path,
+                    size_bytes,
+                });
+            }
+            wheels.insert(group.kind, files);
+        }
+        Ok(Supplies {
+            wheels,
+            uv: OnDisk {
+                name: "uv".to_owned(),
+                path: uv,
+                size_bytes,
+            },
+        })
+    }
+
     /// Refuses a build that would fill a disk, before anything is downloaded.
     async fn check_disk(&self) -> Result<(), BuildError> {
         let lock = self.lock;
         let image_bytes = lock.unpacked_bytes_estimate() + self.base.index.content_bytes();
         // Wheels are compressed as well as our chunks will be.
         let stored_bytes = lock.wheel_bytes() / 10 * 12;
-        let mut needs = vec![Need::new(self.inner.artifacts.root(), stored_bytes)];
+        let missing_bytes = self.wheels.absent_bytes(lock.wheels());
+        let mut needs = vec![
+            Need::new(self.inner.artifacts.root(), stored_bytes),
+            // What pip fetched, and its own copy of it.
+            Need::new(self.wheels.root(), missing_bytes.saturating_mul(2)),
+        ];
         match self.engine.data_root().await? {
-            // The layers, and an old engine's copy of them while it saves.
+            // The layers, and an old engine's copy of them while it saves; before that, the context as it came and unpacked,
+            // which is less.
             Some(root) => needs.push(Need::new(&root, image_bytes.saturating_mul(2))),
             None => self.log.line(format!(
                 "the disk of the engine at {} cannot be seen from here",

@@ -3,6 +3,7 @@
 //! A build goes on when nobody watches any more, and whoever asks for the same joins it. What was built once is known
 //! by its lock's digest: `locks/ORDER` is the lock that an order resolved to, `done/LOCK` the artifact that a lock
 //! became, `logs/ORDER` the log. All of them are caches next to the blobs they name; a lost one costs a build, no data.
+//! What a build cannot be repeated without stays in the vault: locks by their own digest, and wheels.
 
 mod base;
 mod context;
@@ -10,11 +11,12 @@ mod disk;
 mod engine;
 mod error;
 mod import;
+mod kept;
 mod lock;
 mod log;
 mod making;
 mod order;
-mod pipe;
+pub(crate) mod pipe;
 mod progress;
 mod records;
 mod resolver;
@@ -22,6 +24,7 @@ mod run;
 mod sources;
 mod status;
 mod transfer;
+mod wheels;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -36,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::artifact::Artifacts;
 use crate::config::{Builder, Site};
+use crate::vault::Vault;
 
 pub use engine::BuilderEngine;
 pub use error::BuildError;
@@ -43,7 +47,7 @@ pub use import::ImageSource;
 pub use lock::{Group, GroupKind, Lock, LockedWheel};
 pub use log::LogLine;
 pub use order::{Additions, Order};
-pub use resolver::UV_VERSION;
+pub use resolver::{UV_VERSION, installer};
 pub use status::{BuildPhase, BuildStatus, Built};
 
 /// Two builds overlap well: one downloads while the other compresses. More would only share the disk.
@@ -63,6 +67,8 @@ struct Inner {
     artifacts: Artifacts,
     bases: base::Bases,
     resolver: resolver::Resolver,
+    vault: Vault,
+    wheels: wheels::Wheels,
     running: Mutex<HashMap<Digest, Running>>,
     /// One at a time per lock, also where two orders resolve to the same.
     locks: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
@@ -84,6 +90,9 @@ struct Running {
 pub enum Freshness {
     /// The lock of an earlier build of the same order is kept.
     Locked,
+    /// This lock, whatever the order would be resolved to now: what was built of it once is built of it again. Its base is
+    /// the one that it names by digest, also if the base's name stands for another one by now.
+    Of(Digest),
     /// Versions that were resolved, and a base that was bootstrapped, before this time are resolved and bootstrapped anew.
     /// A base with a name stays: whoever named it imports it again.
     Since(Timestamp),
@@ -99,6 +108,7 @@ impl Builds {
         site: Site,
         builders: &[Builder],
         artifacts: Artifacts,
+        vault: Vault,
         cancel: CancellationToken,
     ) -> Result<Self, BuildError> {
         for name in ["locks", "done", "logs"] {
@@ -117,6 +127,8 @@ impl Builds {
         let inner = Inner {
             bases: base::Bases::open(folder.join("bases"), artifacts.clone())?,
             resolver: resolver::Resolver::new(folder.join("tools")),
+            wheels: wheels::Wheels::kept(vault.clone()),
+            vault,
             folder: folder.to_owned(),
             site,
             engines,
@@ -182,7 +194,11 @@ impl Builds {
         }
         // Nothing will be done, so there is nothing to write: the log of the build that did it stays. A record that
         // cannot be read is reported by the build, which needs it too.
-        if let Ok(Some(built)) = self.inner.known(&order) {
+        let known = match freshness {
+            Freshness::Of(lock) => self.inner.known_build(&lock),
+            Freshness::Locked | Freshness::Since(_) => self.inner.known(&order),
+        };
+        if let Ok(Some(built)) = known {
             let mut status = BuildStatus::waiting();
             status.lock = Some(built.lock);
             status.end(Ok(built));
@@ -203,7 +219,7 @@ impl Builds {
             let outcome = tokio::select! {
                 // Both arms may be dropped at any point: a build leaves only whole files and an image to remove.
                 () = inner.cancel.cancelled() => Err(BuildError::Cancelled),
-                outcome = run::run(&inner, &order, &log, &sender) => outcome,
+                outcome = run::run(&inner, &order, freshness, &log, &sender) => outcome,
             };
             if let Err(error) = &outcome {
                 log.line(format!("failed: {}", error.failure().message));

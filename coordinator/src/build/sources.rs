@@ -106,6 +106,19 @@ impl Sources {
         })
     }
 
+    /// All indexes as one, for whoever knows the place of a file and needs only the credentials for it.
+    pub fn all_indexes(&self) -> Index {
+        let urls = self
+            .indexes
+            .iter()
+            .flat_map(|index| index.url.iter().chain(&index.extra_urls));
+        let mut urls = urls.cloned();
+        Index {
+            url: urls.next(),
+            extra_urls: urls.collect(),
+        }
+    }
+
     /// What must not be in an image on a base that has the certificates `of_base` itself: the secrets, and the CA
     /// bundle.
     ///

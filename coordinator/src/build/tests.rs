@@ -79,6 +79,7 @@ fn builds(folder: &Path) -> Builds {
         Site::default(),
         &[],
         artifacts,
+        Vault::open(&folder.join("vault")).unwrap(),
         CancellationToken::new(),
     )
     .unwrap()

@@ -5,6 +5,7 @@ pub mod index;
 mod registry;
 mod secrets;
 mod sources;
+mod vault;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ fn saved(engine: &Engine, image: &str) -> mpsc::Receiver<io::Result<Bytes>> {
     receiver
 }
 
-fn images(engine: &Engine) -> Vec<String> {
+pub fn images(engine: &Engine) -> Vec<String> {
     let text = run(engine
         .docker()
         .args(["images", "--format", "{{.Repository}}:{{.Tag}}"]))
