@@ -13,6 +13,8 @@ use tfleet_proto::model::name::{ReleaseName, ReleaseQuery, ReleaseRef, VariantId
 
 use super::{Store, StoreError, column};
 
+mod imported;
+
 /// One revision of a release.
 #[derive(Debug, Clone)]
 pub struct Release {
@@ -189,7 +191,9 @@ impl Store {
             {
                 return Ok(Created::Existing(newest.clone()));
             }
-            let revision = newest.map_or(NonZeroU32::MIN, |newest| newest.reference.revision.saturating_add(1));
+            let revision = newest.map_or(NonZeroU32::MIN, |newest| {
+                newest.reference.revision.saturating_add(1)
+            });
             let release = Release {
                 reference: ReleaseRef { name, revision },
                 origin,
@@ -197,19 +201,7 @@ impl Store {
                 created_at: Timestamp::now(),
                 created_by,
             };
-            transaction.execute(
-                "INSERT INTO release (name, revision, created_at, created_by, origin) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    release.reference.name.as_str(),
-                    revision.get(),
-                    release.created_at.to_string(),
-                    release.created_by,
-                    column::to_json(&release.origin)?
-                ],
-            )?;
-            for build in &release.builds {
-                write_build(transaction, &release.reference, build)?;
-            }
+            insert(transaction, &release)?;
             Ok(Created::New(release))
         })
         .await
@@ -243,18 +235,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.run("write down a build", move |transaction| {
             write_build(transaction, &release, &build)?;
-            if let (Some(lock), Some(artifact)) = (&build.lock, &build.artifact) {
-                transaction.execute(
-                    "INSERT OR REPLACE INTO locked (lock, artifact, content_bytes, stored_bytes) VALUES (?1, ?2, ?3, ?4)",
-                    params![
-                        lock.to_string(),
-                        artifact.to_string(),
-                        build.content_bytes.cast_signed(),
-                        build.stored_bytes.cast_signed()
-                    ],
-                )?;
-            }
-            Ok(())
+            write_locked(transaction, &build)
         })
         .await
     }
@@ -346,6 +327,41 @@ fn with_builds(transaction: &Transaction<'_>, mut release: Release) -> rusqlite:
         })?
         .collect::<rusqlite::Result<_>>()?;
     Ok(release)
+}
+
+fn insert(transaction: &Transaction<'_>, release: &Release) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT INTO release (name, revision, created_at, created_by, origin) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            release.reference.name.as_str(),
+            release.reference.revision.get(),
+            release.created_at.to_string(),
+            release.created_by,
+            column::to_json(&release.origin)?
+        ],
+    )?;
+    for build in &release.builds {
+        write_build(transaction, &release.reference, build)?;
+    }
+    Ok(())
+}
+
+/// What the lock was built to, if it was.
+fn write_locked(transaction: &Transaction<'_>, build: &VariantBuild) -> rusqlite::Result<()> {
+    let (Some(lock), Some(artifact)) = (&build.lock, &build.artifact) else {
+        return Ok(());
+    };
+    transaction
+        .execute(
+            "INSERT OR REPLACE INTO locked (lock, artifact, content_bytes, stored_bytes) VALUES (?1, ?2, ?3, ?4)",
+            params![
+                lock.to_string(),
+                artifact.to_string(),
+                build.content_bytes.cast_signed(),
+                build.stored_bytes.cast_signed()
+            ],
+        )
+        .map(drop)
 }
 
 fn write_build(
