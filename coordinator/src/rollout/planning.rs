@@ -29,11 +29,21 @@ pub fn plan<'a>(
             Err(unplaced) => unknown.push(unplaced),
         }
     }
-    let spec = ReleaseSpec::new(request.name.as_str(), request.tensorflow.clone());
-    let mut plan = tfleet_compat::plan(catalog, &spec, &known, &Policy::default(), running)?;
+    let mut plan = plan_for(catalog, request, &known, running)?;
     plan.unplaced.extend(unknown);
     plan.unplaced.sort_by(|a, b| a.host.cmp(&b.host));
     Ok(plan)
+}
+
+/// The same for hosts of which someone else said what they have.
+pub fn plan_for(
+    catalog: &Catalog,
+    request: &ReleaseRequest,
+    hosts: &[HostFacts],
+    running: Option<&Plan>,
+) -> Result<Plan, PlanError> {
+    let spec = ReleaseSpec::new(request.name.as_str(), request.tensorflow.clone());
+    tfleet_compat::plan(catalog, &spec, hosts, &Policy::default(), running)
 }
 
 fn describe(host: &Candidate<'_>) -> Result<HostFacts, Unplaced> {

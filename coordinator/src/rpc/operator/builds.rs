@@ -146,11 +146,7 @@ impl OperatorService {
             return Ok(events.clone());
         }
         let order = self.order(request, recipe)?;
-        let freshness = if request.anew {
-            Freshness::Since(release.created_at)
-        } else {
-            Freshness::Locked
-        };
+        let freshness = self.freshness(release, request, &variant)?;
         let status = self.builds.start(order, freshness)?;
         let waiting = VariantBuild::waiting(variant);
         let (sender, events) = watch::channel(event(&waiting, &status.borrow()));
@@ -165,6 +161,25 @@ impl OperatorService {
         };
         self.tasks.spawn(followed.follow(status));
         Ok(events)
+    }
+
+    /// What was built once, and is gone, is built of its own lock again.
+    fn freshness(
+        &self,
+        release: &Release,
+        request: &ReleaseRequest,
+        variant: &VariantId,
+    ) -> Result<Freshness, BuildError> {
+        let build = release
+            .builds
+            .iter()
+            .find(|build| build.variant == *variant);
+        let built = build.filter(|build| build.artifact.is_some());
+        Ok(match built.and_then(|build| build.lock) {
+            Some(lock) if self.builds.keeps_lock(&lock)? => Freshness::Of(lock),
+            _ if request.anew => Freshness::Since(release.created_at),
+            _ => Freshness::Locked,
+        })
     }
 
     fn is_stored(&self, artifact: &tfleet_proto::model::digest::Digest) -> bool {

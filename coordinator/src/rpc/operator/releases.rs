@@ -1,8 +1,10 @@
 //! Releases: planned, made, shown.
 
-use tfleet_compat::Plan;
+use std::collections::BTreeSet;
+
+use tfleet_compat::{HostFacts, Plan};
 use tfleet_proto::convert::wire_timestamp;
-use tfleet_proto::model::name::{ReleaseName, ReleaseQuery};
+use tfleet_proto::model::name::{HostName, ReleaseName, ReleaseQuery};
 use tfleet_proto::wire;
 use tracing::info;
 
@@ -110,14 +112,24 @@ impl OperatorService {
         request: wire::PlanRequest,
     ) -> Result<(ReleaseRequest, Plan), Declined> {
         let spec = spec::read(request.spec)?;
-        let hosts = Selection::read(request.selector)?.hosts(&self.fleet)?;
         let running = self.newest_plan(&spec.name).await?;
-        let candidates = hosts.iter().map(|host| Candidate {
-            name: &host.name,
-            inventory: host.inventory.as_ref(),
-        });
-        let plan = rollout::plan(&self.catalog, &spec, candidates, running.as_ref())
-            .map_err(|error| Declined::field("spec.tensorflow", error.to_string()))?;
+        let plan = if request.hosts.is_empty() {
+            let hosts = Selection::read(request.selector)?.hosts(&self.fleet)?;
+            let candidates = hosts.iter().map(|host| Candidate {
+                name: &host.name,
+                inventory: host.inventory.as_ref(),
+            });
+            rollout::plan(&self.catalog, &spec, candidates, running.as_ref())
+        } else if request.selector.is_some() {
+            return Err(Declined::field(
+                "hosts",
+                "are given in place of a selector, not beside one",
+            ));
+        } else {
+            let hosts = elsewhere(&request.hosts)?;
+            rollout::plan_for(&self.catalog, &spec, &hosts, running.as_ref())
+        };
+        let plan = plan.map_err(|error| Declined::field("spec.tensorflow", error.to_string()))?;
         Ok((spec, plan))
     }
 
@@ -131,6 +143,24 @@ impl OperatorService {
             Origin::Added { .. } => None,
         }))
     }
+}
+
+/// Hosts that another coordinator knows, each once.
+fn elsewhere(text: &[u8]) -> Result<Vec<HostFacts>, Declined> {
+    let hosts: Vec<HostFacts> = serde_json::from_slice(text)
+        .map_err(|error| Declined::field("hosts", format!("cannot be understood: {error}")))?;
+    let mut seen = BTreeSet::new();
+    for (index, host) in hosts.iter().enumerate() {
+        let field = format!("hosts[{index}].name");
+        if let Err(error) = host.name.as_str().parse::<HostName>() {
+            return Err(Declined::field(&field, error.to_string()));
+        }
+        if !seen.insert(&host.name) {
+            let why = format!("{} is there twice", host.name);
+            return Err(Declined::field(&field, why));
+        }
+    }
+    Ok(hosts)
 }
 
 pub fn wire_release(release: &Release) -> wire::Release {
