@@ -21,6 +21,7 @@ mod selection;
 mod settle;
 mod terminal;
 mod token;
+mod vault;
 mod verdict;
 
 #[cfg(test)]
@@ -93,6 +94,9 @@ enum Command {
     /// Bases to build on
     #[command(subcommand)]
     Base(image::Base),
+    /// What can be built again with no network, and bundles for sites without one
+    #[command(subcommand)]
+    Vault(vault::Vault),
     /// Run a container of a release on hosts
     Run(run::Run),
     /// Start containers that were stopped
@@ -168,6 +172,7 @@ impl Command {
             Self::Rollout(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
             Self::Base(command) => command.run(context).await,
+            Self::Vault(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Start(command) => command.start(context).await,
             Self::Stop(command) => command.stop(context).await,

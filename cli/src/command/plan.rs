@@ -78,7 +78,7 @@ pub(super) fn request(
     Ok(wire::PlanRequest {
         spec: Some(spec.into()),
         selector: Some(selection.required()?),
-        anew: false,
+        ..wire::PlanRequest::default()
     })
 }
 

@@ -1,5 +1,7 @@
 //! `tfleet release`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use tfleet_proto::model::name::ReleaseQuery;
 use tfleet_proto::wire;
@@ -23,7 +25,8 @@ What the newest revision is already is not made again, unless --anew says so.
 Examples:
   tfleet release create train --tensorflow '>=2.14,<2.16' --all
   tfleet release create train --tensorflow '==2.15.*' --python jupyterlab --debian git --where connected
-  tfleet release create train --tensorflow '>=2.14,<2.16' --all --anew";
+  tfleet release create train --tensorflow '>=2.14,<2.16' --all --anew
+  tfleet release create train --tensorflow '>=2.14,<2.16' --hosts hosts.json";
 
 const LIST: &str = "\
 Examples:
@@ -59,6 +62,9 @@ pub(super) struct Create {
     /// Make a new revision also where the newest one is just this, so that its packages are resolved again
     #[arg(long)]
     anew: bool,
+    /// Plan for the hosts of another coordinator: a file of `tfleet hosts export` there
+    #[arg(long = "hosts", value_name = "FILE", conflicts_with_all = ["all", "hosts", "expression"])]
+    elsewhere: Option<PathBuf>,
     #[command(flatten)]
     selection: Selection,
 }
@@ -91,9 +97,19 @@ impl Release {
 
 impl Create {
     async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
+        let request = match &self.elsewhere {
+            Some(path) => wire::PlanRequest {
+                spec: Some(self.spec.into()),
+                hosts: tokio::fs::read(path)
+                    .await
+                    .map_err(Error::file("read", path))?,
+                ..wire::PlanRequest::default()
+            },
+            None => request(self.spec, self.selection)?,
+        };
         let request = wire::PlanRequest {
             anew: self.anew,
-            ..request(self.spec, self.selection)?
+            ..request
         };
         let answer = context
             .connect()

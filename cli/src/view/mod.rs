@@ -11,7 +11,9 @@ pub mod plan;
 pub mod progress;
 pub mod quantity;
 pub mod release;
+pub mod report;
 pub mod token;
+pub mod vault;
 
 #[cfg(test)]
 mod tests;
