@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod airgap;
 mod build;
 mod bundle;
 mod commands;

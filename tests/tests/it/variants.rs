@@ -112,7 +112,7 @@ with zipfile.ZipFile(path, "w") as wheel:
 }
 
 /// The installer, from the machine's own index: it works, so it must be the real one.
-fn installer() -> Result<(String, Vec<u8>)> {
+pub fn installer() -> Result<(String, Vec<u8>)> {
     let folder = TempDir::new()?;
     let mut download = Command::new("python3");
     download.args(["-m", "pip", "--disable-pip-version-check", "download"]);
@@ -141,13 +141,19 @@ async fn quickstart() -> Result<(TestFleet, Index)> {
     .await
 }
 
-/// A fleet of these hosts and an index with all that the quickstart's images need.
-pub async fn fleet_that_builds(hosts: Vec<HostDescription>) -> Result<(TestFleet, Index)> {
+/// An index with all that the quickstart's images need.
+pub async fn index_of_stubs() -> Result<Index> {
     let index = Index::start(Manner::Serving, None).await;
     index.offer(installer()?);
     for requirement in requirements() {
         index.offer(stub(&requirement)?);
     }
+    Ok(index)
+}
+
+/// A fleet of these hosts and an index with all that the quickstart's images need.
+pub async fn fleet_that_builds(hosts: Vec<HostDescription>) -> Result<(TestFleet, Index)> {
+    let index = index_of_stubs().await?;
     let folder = TempDir::new()?;
     let policy = folder.path().join("policy.toml");
     std::fs::write(&policy, "exec = true\n")?;
