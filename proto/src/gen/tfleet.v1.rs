@@ -2391,13 +2391,17 @@ pub struct PlanRequest {
     /// Required.
     #[prost(message, optional, tag = "1")]
     pub spec: ::core::option::Option<ReleaseSpec>,
-    /// Required. The hosts to plan for.
+    /// Required without `hosts`. The hosts to plan for.
     #[prost(message, optional, tag = "2")]
     pub selector: ::core::option::Option<Selector>,
     /// For CreateRelease: make a new revision also where the newest one is just this, so that its packages are resolved
     /// again.
     #[prost(bool, tag = "3")]
     pub anew: bool,
+    /// The hosts to plan for where this coordinator does not know them, instead of `selector`: JSON, a list of
+    /// {"name", "driver_version", …} as `tfleet hosts export` writes it.
+    #[prost(bytes = "vec", tag = "4")]
+    pub hosts: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlanResponse {
@@ -2696,6 +2700,134 @@ pub struct LogsRequest {
     /// Required.
     #[prost(message, optional, tag = "2")]
     pub logs: ::core::option::Option<LogsOperation>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListVaultRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListVaultResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub bases: ::prost::alloc::vec::Vec<VaultBase>,
+    #[prost(message, repeated, tag = "2")]
+    pub wheels: ::prost::alloc::vec::Vec<VaultWheel>,
+    #[prost(message, repeated, tag = "3")]
+    pub locks: ::prost::alloc::vec::Vec<VaultLock>,
+    #[prost(message, repeated, tag = "4")]
+    pub images: ::prost::alloc::vec::Vec<VaultImage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultBase {
+    /// The artifact.
+    #[prost(string, tag = "1")]
+    pub artifact: ::prost::alloc::string::String,
+    /// The names that it was imported under.
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "3")]
+    pub content_bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub stored_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultWheel {
+    #[prost(string, tag = "1")]
+    pub digest: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub size_bytes: u64,
+    /// Its name in the locks. Empty: no lock here refers to it.
+    #[prost(string, tag = "3")]
+    pub file: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultLock {
+    #[prost(string, tag = "1")]
+    pub digest: ::prost::alloc::string::String,
+    /// The recipe that it was resolved from, "tf2.15.1-cuda12.2".
+    #[prost(string, tag = "2")]
+    pub variant: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub wheels: u32,
+    /// Wheels of it that are not kept. Zero, and a base that is there: it can be built again with no network.
+    #[prost(uint32, tag = "4")]
+    pub missing_wheels: u32,
+    #[prost(bool, tag = "5")]
+    pub base_is_there: bool,
+    /// What it became; empty: not built here.
+    #[prost(string, tag = "6")]
+    pub artifact: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultImage {
+    #[prost(string, tag = "1")]
+    pub artifact: ::prost::alloc::string::String,
+    /// The releases and variants that it is, "train:v1 tf2.15.1-cpu".
+    #[prost(string, repeated, tag = "2")]
+    pub releases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "3")]
+    pub content_bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub stored_bytes: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListHaveRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BundlePiece {
+    /// At most 1 MiB.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub data: ::prost::bytes::Bytes,
+    /// In the first piece: bytes of the whole, but for a few. Zero: unknown.
+    #[prost(uint64, tag = "2")]
+    pub total_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportBundleRequest {
+    #[prost(oneof = "export_bundle_request::Request", tags = "1, 2")]
+    pub request: ::core::option::Option<export_bundle_request::Request>,
+}
+/// Nested message and enum types in `ExportBundleRequest`.
+pub mod export_bundle_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Request {
+        /// First, and only first.
+        #[prost(message, tag = "1")]
+        Start(super::ExportBundleStart),
+        /// Of the other site's list, at most 1 MiB each. None: the other site has nothing.
+        #[prost(bytes, tag = "2")]
+        Have(::prost::bytes::Bytes),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportBundleStart {
+    /// Required, at least one. "train" (its newest revision) or "train:v1".
+    #[prost(string, repeated, tag = "1")]
+    pub releases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Also what the variants can be built from again: bases, wheels, the installer.
+    #[prost(bool, tag = "2")]
+    pub wheels: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportBundleRequest {
+    /// At most 1 MiB.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportBundleEvent {
+    #[prost(uint64, tag = "1")]
+    pub done_bytes: u64,
+    /// Set in the last event.
+    #[prost(message, optional, tag = "2")]
+    pub imported: ::core::option::Option<ImportedBundle>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportedBundle {
+    /// All releases of the bundle; `existed` where one was there already.
+    #[prost(message, repeated, tag = "1")]
+    pub releases: ::prost::alloc::vec::Vec<Release>,
+    /// Bytes of chunks and of wheels that came.
+    #[prost(uint64, tag = "2")]
+    pub chunk_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub wheel_bytes: u64,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3374,6 +3506,115 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("tfleet.v1.Operator", "GetFleet"));
             self.inner.unary(req, path, codec).await
         }
+        /// What variants can be built from again with no network, and what is built: bases, wheels, locks, images.
+        pub async fn list_vault(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListVaultResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/ListVault",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "ListVault"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The list of what this site has, for ExportBundle at another one. JSON, tfleet.have.v1.
+        pub async fn list_have(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListHaveRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BundlePiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/ListHave",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "ListHave"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Releases as one file for another site (tfleet.bundle.v1). The first message is `start`, then the other site's list
+        /// follows, if there is one. The first piece says the size. Errors: NOT_FOUND (a release); INVALID_ARGUMENT (not such a
+        /// list); FAILED_PRECONDITION (a variant is not built, or a wheel is not kept; the message says what to do).
+        pub async fn export_bundle(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::ExportBundleRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BundlePiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/ExportBundle",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "ExportBundle"));
+            self.inner.streaming(req, path, codec).await
+        }
+        /// Takes such a file in. Its releases are there as built, with their revisions, once the last event has come; what was
+        /// there already stays as it is. Errors: INVALID_ARGUMENT (cut off, altered, or of another version: nothing of it
+        /// counts); FAILED_PRECONDITION (a release of that name and revision is there with other content, or the bundle was made
+        /// for a site that has more; the message says what to do).
+        pub async fn import_bundle(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::ImportBundleRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ImportBundleEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/ImportBundle",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "ImportBundle"));
+            self.inner.streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3569,6 +3810,58 @@ pub mod operator_server {
             &self,
             request: tonic::Request<super::GetFleetRequest>,
         ) -> std::result::Result<tonic::Response<super::Fleet>, tonic::Status>;
+        /// What variants can be built from again with no network, and what is built: bases, wheels, locks, images.
+        async fn list_vault(
+            &self,
+            request: tonic::Request<super::ListVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListVaultResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ListHave method.
+        type ListHaveStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BundlePiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The list of what this site has, for ExportBundle at another one. JSON, tfleet.have.v1.
+        async fn list_have(
+            &self,
+            request: tonic::Request<super::ListHaveRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ListHaveStream>, tonic::Status>;
+        /// Server streaming response type for the ExportBundle method.
+        type ExportBundleStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BundlePiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Releases as one file for another site (tfleet.bundle.v1). The first message is `start`, then the other site's list
+        /// follows, if there is one. The first piece says the size. Errors: NOT_FOUND (a release); INVALID_ARGUMENT (not such a
+        /// list); FAILED_PRECONDITION (a variant is not built, or a wheel is not kept; the message says what to do).
+        async fn export_bundle(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ExportBundleRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ExportBundleStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ImportBundle method.
+        type ImportBundleStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ImportBundleEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Takes such a file in. Its releases are there as built, with their revisions, once the last event has come; what was
+        /// there already stays as it is. Errors: INVALID_ARGUMENT (cut off, altered, or of another version: nothing of it
+        /// counts); FAILED_PRECONDITION (a release of that name and revision is there with other content, or the bundle was made
+        /// for a site that has more; the message says what to do).
+        async fn import_bundle(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ImportBundleRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ImportBundleStream>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct OperatorServer<T> {
@@ -4588,6 +4881,193 @@ pub mod operator_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/ListVault" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListVaultSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListVaultRequest>
+                    for ListVaultSvc<T> {
+                        type Response = super::ListVaultResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListVaultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_vault(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListVaultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/ListHave" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListHaveSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::ServerStreamingService<super::ListHaveRequest>
+                    for ListHaveSvc<T> {
+                        type Response = super::BundlePiece;
+                        type ResponseStream = T::ListHaveStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListHaveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_have(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListHaveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/ExportBundle" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportBundleSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::StreamingService<super::ExportBundleRequest>
+                    for ExportBundleSvc<T> {
+                        type Response = super::BundlePiece;
+                        type ResponseStream = T::ExportBundleStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ExportBundleRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::export_bundle(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportBundleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/ImportBundle" => {
+                    #[allow(non_camel_case_types)]
+                    struct ImportBundleSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::StreamingService<super::ImportBundleRequest>
+                    for ImportBundleSvc<T> {
+                        type Response = super::ImportBundleEvent;
+                        type ResponseStream = T::ImportBundleStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ImportBundleRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::import_bundle(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ImportBundleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
