@@ -39,6 +39,7 @@ fn plan(tensorflow: &str) -> wire::PlanRequest {
         }),
         selector: all(),
         anew: false,
+        hosts: Vec::new(),
     }
 }
 

@@ -169,7 +169,6 @@ async fn a_file_that_went_away_breaks_the_archive_off() {
         name: "uv".to_owned(),
         path: folder.path().join("gone"),
         size_bytes: 1,
-        url: None,
     };
     let supplies = Supplies {
         wheels: BTreeMap::new(),
