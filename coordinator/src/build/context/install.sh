@@ -15,4 +15,11 @@ fi
     echo "the $1 wheels could not be installed" >&2
     exit 1
 }
+# uv writes down when a file that it installed was made, which is another time in every build. Of what it downloads itself it
+# does not.
+for noted in "$environment"/lib/python*/site-packages/*.dist-info/uv_cache.json; do
+    [ -e "$noted" ] || continue
+    sed -i '/\/uv_cache\.json,/d' "${noted%uv_cache.json}RECORD"
+    rm "$noted"
+done
 rm -rf "$UV_CACHE_DIR" "$environment/.lock"
