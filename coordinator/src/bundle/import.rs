@@ -10,7 +10,7 @@ use tfleet_proto::model::name::ReleaseRef;
 use super::BundleError;
 use super::document::Document;
 use super::format::{Header, Kind, Reader};
-use crate::artifact::{Artifacts, Import};
+use crate::artifact::{Artifacts, Import, StoreError};
 use crate::build::Lock;
 use crate::store::Release;
 use crate::vault::{self, Vault};
@@ -127,7 +127,12 @@ impl Incoming<'_> {
                 let frame = reader.content(header)?;
                 let chunk = self.wanted.get(&name);
                 let chunk = chunk.ok_or(BundleError::Unwanted { digest: name })?;
-                self.import.store(chunk, &frame)?;
+                // What is wrong came with the bundle: nothing that is stored here is damaged.
+                let stored = self.import.store(chunk, &frame);
+                stored.map_err(|error| match error {
+                    StoreError::Chunk { what, .. } => unreadable("chunk", what.to_owned()),
+                    other => other.into(),
+                })?;
                 self.chunk_bytes += header.length;
             }
             Kind::Wheel => {
