@@ -33,8 +33,12 @@ bench: ## Delivery against `docker save | docker load`, side by side (as root, s
 	cargo build --release --locked --workspace --bins --lib
 	cargo run --release --locked -p tfleet-tests --bin tfleet-bench -- $(if $(SMALL),--small)
 
+bench-planning: ## Planning 100,000 hosts, against sorting them
+	@deploy/prepare.sh build
+	cargo bench --locked -p tfleet-compat --bench planning
+
 agent-portable: ## The agent for any distribution with glibc 2.17 or newer, in target/portable
 	@deploy/prepare.sh build zigbuild
 	@deploy/agent/build-portable.sh
 
-.PHONY: help quickstart quickstart-down build test lint bench agent-portable
+.PHONY: help quickstart quickstart-down build test lint bench bench-planning agent-portable

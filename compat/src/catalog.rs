@@ -6,10 +6,13 @@
 //! so that a misspelt one cannot pass for a fact.
 
 mod cuda;
+mod cuda_base;
 mod cudnn;
 mod driver;
 mod file;
 mod gpu;
+mod image;
+mod image_tag;
 mod lookup;
 mod symptom;
 mod table;
@@ -18,20 +21,25 @@ mod tensorflow;
 use std::sync::LazyLock;
 
 pub use cuda::{CudaToolkit, CudaWheels};
+pub use cuda_base::CudaBase;
 pub use cudnn::CudnnSupport;
 pub use driver::{BranchKind, DriverBranch, ForwardCompat};
-pub use gpu::{Capability, ForwardSupport, GpuClass, GpuProduct};
+pub use gpu::{Capability, ForwardSupport, GpuClass, GpuProduct, Rebrand};
+pub use image::{Image, ImageStatus, RequireBrands};
+pub use image_tag::{ImageLookupError, ImageTag};
 pub use lookup::GpuLookupError;
 pub use symptom::Symptom;
 pub use table::{Row, Table};
 pub use tensorflow::{Base, DriverCompiles, TensorflowGap, TensorflowRelease};
 
 use file::CatalogFile;
+use image::ImageRow;
 
 /// Every fact that the rules and the planner use. Cheap to share, never changed in place.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     pub(crate) cuda: Table<CudaToolkit>,
+    pub(crate) cuda_bases: Table<CudaBase>,
     pub(crate) cuda_wheels: Table<CudaWheels>,
     pub(crate) cudnn: Table<CudnnSupport>,
     pub(crate) capabilities: Table<Capability>,
@@ -41,6 +49,8 @@ pub struct Catalog {
     pub(crate) tensorflow: Table<TensorflowRelease>,
     pub(crate) tensorflow_gaps: Table<TensorflowGap>,
     pub(crate) bases: Table<Base>,
+    pub(crate) images: Table<Image>,
+    pub(crate) require_brands: Table<RequireBrands>,
     pub(crate) symptoms: Table<Symptom>,
 }
 
@@ -65,13 +75,15 @@ pub enum CatalogError {
     },
 }
 
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: [(&str, &str); 11] = [
     ("base.toml", include_str!("../data/base.toml")),
     ("cuda.toml", include_str!("../data/cuda.toml")),
+    ("cuda_base.toml", include_str!("../data/cuda_base.toml")),
     ("cudnn.toml", include_str!("../data/cudnn.toml")),
     ("driver.toml", include_str!("../data/driver.toml")),
     ("forward.toml", include_str!("../data/forward.toml")),
     ("gpu.toml", include_str!("../data/gpu.toml")),
+    ("image.toml", include_str!("../data/image.toml")),
     ("symptom.toml", include_str!("../data/symptom.toml")),
     ("tensorflow.toml", include_str!("../data/tensorflow.toml")),
     ("wheels.toml", include_str!("../data/wheels.toml")),
@@ -111,6 +123,7 @@ impl Catalog {
 
     fn merge(&mut self, file: CatalogFile) {
         self.cuda.merge(file.cuda);
+        self.cuda_bases.merge(file.cuda_base);
         self.cuda_wheels.merge(file.cuda_wheels);
         self.cudnn.merge(file.cudnn);
         self.capabilities.merge(file.capability);
@@ -120,6 +133,9 @@ impl Catalog {
         self.tensorflow.merge(file.tensorflow);
         self.tensorflow_gaps.merge(file.tensorflow_gap);
         self.bases.merge(file.base);
+        let images = file.image.into_iter().flat_map(ImageRow::each);
+        self.images.merge(images.collect());
+        self.require_brands.merge(file.require_brands);
         self.symptoms.merge(file.symptom);
     }
 
@@ -128,11 +144,17 @@ impl Catalog {
         for release in self.tensorflow.rows() {
             release.validate(&self)?;
         }
+        for base in self.cuda_bases.rows() {
+            base.validate(&self)?;
+        }
         for wheels in self.cuda_wheels.rows() {
             wheels.validate(&self)?;
         }
         for gpu in self.gpus.rows() {
             gpu.validate(&self)?;
+        }
+        for image in self.images.rows() {
+            image.validate(&self)?;
         }
         Ok(self)
     }

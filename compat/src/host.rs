@@ -51,7 +51,7 @@ pub struct HostFacts {
 }
 
 /// One GPU of a host. Made by [`Gpu::named`] and filled in.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Gpu {
@@ -89,7 +89,7 @@ pub enum Architecture {
 }
 
 /// Whether the two halves of the driver work together.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum DriverHealth {
     /// They do, or there is no driver.
@@ -112,7 +112,7 @@ pub enum DriverHealth {
 }
 
 /// Whether a GPU can be used.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GpuHealth {
     /// It can.
@@ -132,7 +132,7 @@ pub enum GpuHealth {
 }
 
 /// How a container engine is asked for a GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GpuMode {
     /// The volume plug-in of the first nvidia-docker.
@@ -148,7 +148,9 @@ pub enum GpuMode {
 /// How NVIDIA's container runtime puts a GPU into a container, once it was asked for one.
 ///
 /// Only the legacy and csv modes evaluate an image's `NVIDIA_REQUIRE_*`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuntimeMode {
     /// Nobody said; it counts as legacy, the stricter reading.
@@ -169,6 +171,40 @@ impl RuntimeMode {
     #[must_use]
     pub const fn asks_the_image(self) -> bool {
         matches!(self, Self::Unknown | Self::Legacy | Self::Csv)
+    }
+}
+
+impl fmt::Display for RuntimeMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unknown => "unknown",
+            Self::Legacy => "legacy",
+            Self::Csv => "csv",
+            Self::Cdi => "cdi",
+            Self::JitCdi => "jit-cdi",
+        })
+    }
+}
+
+impl FromStr for RuntimeMode {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        let modes = [
+            Self::Unknown,
+            Self::Legacy,
+            Self::Csv,
+            Self::Cdi,
+            Self::JitCdi,
+        ];
+        modes
+            .into_iter()
+            .find(|mode| mode.to_string() == text)
+            .ok_or_else(|| VersionError {
+                text: text.to_owned(),
+                kind: "runtime mode",
+                expected: "legacy, csv, cdi, jit-cdi or unknown",
+            })
     }
 }
 

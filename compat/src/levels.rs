@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use crate::catalog::{Catalog, CudaToolkit, ForwardSupport, TensorflowRelease};
-use crate::host::Architecture;
-use crate::rules::{self, Finding, KnownGpu, PtxReading, Refusal};
+use crate::host::{Architecture, HostFacts};
+use crate::rules::{self, Finding, KnownGpu, PtxReading, Refusal, Rule};
 use crate::version::{CudaRelease, CudaVersion, CudnnVersion, DriverVersion, TensorflowVersion};
 
 /// The highest levels, or why there are none.
@@ -41,7 +41,7 @@ pub struct TensorflowLevels {
     pub supported: Vec<TensorflowVersion>,
 }
 
-/// The levels of a driver and a GPU.
+/// The levels of a driver and a GPU, whatever the CPU's instructions.
 ///
 /// # Errors
 /// If the driver does not drive the GPU at all.
@@ -51,6 +51,22 @@ pub fn levels(
     gpu: &KnownGpu<'_>,
     architecture: Architecture,
 ) -> Result<Levels, Refusal> {
+    let mut host = HostFacts::new("any");
+    host.architecture = architecture;
+    levels_on(catalog, &host, driver, gpu)
+}
+
+/// The levels of a driver and a GPU on a host, of which the architecture and the CPU's flags count.
+///
+/// # Errors
+/// If the driver does not drive the GPU at all.
+pub fn levels_on(
+    catalog: &Catalog,
+    host: &HostFacts,
+    driver: &DriverVersion,
+    gpu: &KnownGpu<'_>,
+) -> Result<Levels, Refusal> {
+    let architecture = host.architecture;
     let driven = rules::driver_supports_gpu(driver, gpu)?;
     let highest = |runs: &dyn Fn(&CudaToolkit) -> bool| {
         catalog
@@ -66,17 +82,19 @@ pub fn levels(
         .map(|toolkit| toolkit.release.level())
         .max(native_level);
 
-    let newest = tensorflow(catalog, driver, gpu, architecture, PtxReading::Lenient).next();
-    let supported: Vec<_> = tensorflow(catalog, driver, gpu, architecture, PtxReading::Strict)
+    let newest = tensorflow(catalog, host, driver, gpu, PtxReading::Lenient).next();
+    let supported: Vec<_> = tensorflow(catalog, host, driver, gpu, PtxReading::Strict)
         .filter_map(|release| release.latest().cloned())
         .collect();
-    let product = catalog.gpu(gpu.name).ok();
-    let package = product.and_then(|product| rules::forward_package(catalog, driver, gpu, product));
+    let package = rules::forward_package(catalog, driver, gpu);
     let newest_forward = package.and_then(|package| {
         catalog.tensorflow_releases().find(|release| {
             release.cuda <= package.cuda
+                && release.gpu_architectures.contains(&architecture)
+                && rules::cpu_features(host, release).is_ok()
                 && rules::known_gap(catalog, gpu, release).is_ok()
-                && rules::machine_code(catalog, driver, gpu, release, PtxReading::Lenient).is_ok()
+                && rules::machine_code(catalog, driver, gpu, release, PtxReading::Lenient, None)
+                    .is_ok()
         })
     });
 
@@ -85,13 +103,21 @@ pub fn levels(
         findings.push(rules::driver_runs_cuda(driver, architecture, toolkit, &[])?.1);
     }
     findings.extend(package.map(rules::forward_finding));
+    // What keeps the next TensorFlow away is what whoever asks wants to know.
+    let next = catalog
+        .tensorflow_releases()
+        .take_while(|release| release.latest() != supported.first())
+        .last();
+    let in_the_way = next
+        .and_then(|release| runs(catalog, host, driver, gpu, release, PtxReading::Strict).err());
+    findings.extend(in_the_way.map(Finding::from));
     Ok(Levels {
         native: native_level,
         native_release: native.map(|toolkit| toolkit.release.clone()),
         minor: minor_level,
-        forward: product
-            .filter(|product| product.forward == ForwardSupport::Yes)
-            .and_then(|_| package.map(|package| package.cuda).max(minor_level)),
+        forward: (gpu.forward == ForwardSupport::Yes)
+            .then(|| package.map(|package| package.cuda).max(minor_level))
+            .flatten(),
         tensorflow: TensorflowLevels {
             newest: newest.and_then(TensorflowRelease::latest).cloned(),
             newest_strict: supported.first().cloned(),
@@ -107,19 +133,44 @@ pub fn levels(
 /// one it was built with, and whose code covers the GPU. Newest first.
 fn tensorflow<'a>(
     catalog: &'a Catalog,
+    host: &HostFacts,
     driver: &DriverVersion,
     gpu: &KnownGpu<'_>,
-    architecture: Architecture,
     reading: PtxReading,
 ) -> impl Iterator<Item = &'a TensorflowRelease> {
-    catalog.tensorflow_releases().filter(move |release| {
-        release.gpu_architectures.contains(&architecture)
-            && catalog
-                .cuda_releases(release.cuda)
-                .all(|toolkit| rules::driver_runs_cuda(driver, architecture, toolkit, &[]).is_ok())
-            && rules::known_gap(catalog, gpu, release).is_ok()
-            && rules::machine_code(catalog, driver, gpu, release, reading).is_ok()
-    })
+    catalog
+        .tensorflow_releases()
+        .filter(move |release| runs(catalog, host, driver, gpu, release, reading).is_ok())
+}
+
+/// Whether one TensorFlow release runs, whatever libraries an image would put beside it.
+fn runs(
+    catalog: &Catalog,
+    host: &HostFacts,
+    driver: &DriverVersion,
+    gpu: &KnownGpu<'_>,
+    release: &TensorflowRelease,
+    reading: PtxReading,
+) -> Result<(), Refusal> {
+    let architecture = host.architecture;
+    if !release.gpu_architectures.contains(&architecture) {
+        return Err(Refusal::new(
+            Rule::Architecture,
+            format!(
+                "TensorFlow {} has no GPU wheel for {architecture}",
+                release.minor
+            ),
+            "take an image that others built for it",
+            &release.source,
+        ));
+    }
+    rules::cpu_features(host, release)?;
+    rules::known_gap(catalog, gpu, release)?;
+    for toolkit in catalog.cuda_releases(release.cuda) {
+        rules::driver_runs_cuda(driver, architecture, toolkit, std::slice::from_ref(gpu))?;
+    }
+    rules::machine_code(catalog, driver, gpu, release, reading, None)?;
+    Ok(())
 }
 
 /// The first cuDNN within the range of the package's own extra that has no kernels for the GPU.

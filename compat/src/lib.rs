@@ -5,27 +5,41 @@
 //! every host of a fleet. The coordinator plans with it, the agent asks the same [`check`] before it creates a
 //! container, and the command line answers offline. Nothing here does I/O or reads a clock: equal inputs, equal answers.
 
+pub mod answer;
 pub mod catalog;
+pub mod change;
+pub mod gate;
 pub mod host;
 pub mod levels;
 pub mod planner;
+pub mod policy;
 pub mod recipe;
 pub mod release;
+pub mod require;
 pub mod rules;
+pub mod schema;
+pub mod stock;
 pub mod verdict;
 pub mod version;
 
-pub use catalog::{Catalog, CatalogError, GpuClass, GpuLookupError};
+pub use answer::{Answer, CudaLevels};
+pub use catalog::{Catalog, CatalogError, GpuClass, GpuLookupError, ImageLookupError};
+pub use change::{HostChange, HostChangeError};
+pub use gate::{GateAnswer, ImageGate, gate_answer};
 pub use host::{
     Architecture, DriverHealth, Gpu, GpuHealth, GpuMode, HostFacts, HostName, RuntimeMode,
 };
 pub use planner::{
-    Assignment, Consideration, Plan, PlanError, Policy, Unplaced, Variant, explain, plan,
+    Assigned, Assignment, Consideration, Effect, LeftOutGroup, LeftOutHost, Move, Plan, PlanDiff,
+    PlanError, Question, Serving, Unplaced, Upgrade, Variant,
 };
-pub use recipe::{BaseImage, CudaStack, Device, Recipe, RecipeGap, RecipeId};
-pub use release::{Preference, ReleaseSpec, TensorflowConstraint};
-pub use rules::{Finding, Refusal, Rule};
-pub use verdict::{Compatibility, Verdict, check};
+pub use policy::{MixedGpus, Policy, Preference, Terms};
+pub use recipe::{BaseImage, CompatPackage, CudaStack, Device, Recipe, RecipeGap, RecipeId};
+pub use release::{ReleaseSpec, TensorflowConstraint};
+pub use require::{Requirement, RequirementError};
+pub use rules::{Finding, PtxReading, Refusal, Rule};
+pub use stock::Stock;
+pub use verdict::{Compatibility, GpuLeftOut, Verdict, check, check_on};
 pub use version::{
     ComputeCapability, CudaRelease, CudaVersion, CudnnVersion, DriverVersion, GlibcVersion,
     PythonVersion, TensorflowMinor, TensorflowVersion, VersionError,

@@ -2,87 +2,55 @@
 //! which, and for every host left out why and what to do.
 //!
 //! Objective, in order: as many hosts served as possible; what runs today stays, unless the policy rebalances; the
-//! release's preference; as few variants as possible. Hosts that differ only in name are judged once, so the work grows
-//! with the number of kinds of host and not with the fleet.
+//! policy's preference; as few variants as possible; the fewest bytes to move. Hosts that the rules cannot tell apart are
+//! judged once, so the work grows with the number of kinds of host and not with the fleet.
 
 mod candidates;
 mod choice;
 mod class;
+mod consideration;
 mod cover;
+mod diff;
+mod left_out;
+mod plan;
 mod remedy;
+mod upgrade;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::catalog::Catalog;
+use crate::gate::ImageGate;
 use crate::host::{HostFacts, HostName};
-use crate::recipe::{Recipe, RecipeGap, RecipeId};
-use crate::release::{Preference, ReleaseSpec};
-use crate::verdict::{Compatibility, Verdict};
-use crate::version::TensorflowVersion;
+use crate::policy::Policy;
+use crate::recipe::{Recipe, RecipeId};
+use crate::release::ReleaseSpec;
+use crate::stock::Stock;
+use crate::verdict::{KnownHost, Verdict};
 
 use candidates::Candidates;
 use choice::Choice;
 use class::Classes;
 use remedy::LeftOut;
 
-/// What operators decide beside the release.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Policy {
-    /// A host whose GPUs cannot be served gets a CPU variant. Otherwise it is left out, since nobody likes to find out
-    /// from the bill that the GPUs were idle.
-    pub cpu_fallback: bool,
-    /// Hosts move to a better variant although the one they run still serves them.
-    pub rebalance: bool,
-}
+pub use consideration::Consideration;
+pub use diff::{Assigned, Move, PlanDiff};
+pub use left_out::{LeftOutGroup, LeftOutHost, Serving};
+pub use plan::{Assignment, Plan, Unplaced, Variant};
+pub use upgrade::{Effect, Upgrade};
 
-/// Which host gets which variant. Hosts are sorted by name, variants by TensorFlow, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The release's name.
-    pub release: String,
-    /// What must be built.
-    pub variants: Vec<Variant>,
-    /// Who gets what.
-    pub assignments: Vec<Assignment>,
-    /// Who gets nothing.
-    pub unplaced: Vec<Unplaced>,
-}
-
-/// One recipe of the release, with the hosts that get it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Variant {
-    /// The recipe; its fields stand beside `hosts` in JSON.
-    #[serde(flatten)]
-    pub recipe: Recipe,
-    /// The hosts, sorted.
-    pub hosts: Vec<HostName>,
-}
-
-/// One host's variant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Assignment {
-    /// The host.
-    pub host: HostName,
-    /// The variant's recipe.
-    pub variant: RecipeId,
-    /// How it runs there.
-    pub compatibility: Compatibility,
-    /// Why this one, and why none that was preferred.
-    pub reason: String,
-}
-
-/// A host that gets nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unplaced {
-    /// The host.
-    pub host: HostName,
-    /// Why.
-    pub reason: String,
-    /// What to do, the cheapest cure first.
-    pub remedy: String,
+/// What is planned, from what, and on whose terms.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The facts.
+    pub catalog: &'a Catalog,
+    /// What is asked for.
+    pub release: &'a ReleaseSpec,
+    /// What operators decide.
+    pub policy: &'a Policy,
+    /// What is there already.
+    pub stock: &'a Stock,
+    /// What the images' base requires of a host by itself; none: nothing that is known.
+    pub gate: Option<&'a ImageGate>,
 }
 
 /// A request that no plan can be made for.
@@ -122,147 +90,107 @@ pub enum PlanError {
     DuplicateHost(HostName),
 }
 
-/// One TensorFlow release considered for one host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "considered", rename_all = "kebab-case")]
-pub enum Consideration {
-    /// There is a recipe, and the rules judged it.
-    Recipe {
-        /// The recipe.
-        recipe: RecipeId,
-        /// Its TensorFlow.
-        tensorflow: TensorflowVersion,
-        /// What the rules say.
-        verdict: Verdict,
-    },
-    /// There is no recipe.
-    Gap {
-        /// The TensorFlow release.
-        tensorflow: TensorflowVersion,
-        /// Why.
-        gap: RecipeGap,
-    },
-}
-
-/// Plans a release for a fleet.
-///
-/// # Errors
-/// If the release's constraint allows nothing or too much, or a host is listed twice. A host that cannot be served is
-/// no error: it is in [`Plan::unplaced`].
-pub fn plan(
-    catalog: &Catalog,
-    release: &ReleaseSpec,
-    hosts: &[HostFacts],
-    policy: &Policy,
-    running: Option<&Plan>,
-) -> Result<Plan, PlanError> {
-    let candidates = Candidates::new(catalog, release)?;
-    let classes = Classes::of(hosts)?;
-    let considered: Vec<Vec<Consideration>> = classes
-        .examples
-        .iter()
-        .map(|host| candidates.consider(catalog, host, policy))
-        .collect();
-    let preferred = match release.preference {
-        Preference::Newest => None,
-        Preference::Uniform => Some(cover::fewest(&considered)),
-    };
-    let today: BTreeMap<&HostName, &RecipeId> = running
-        .filter(|_| !policy.rebalance)
-        .into_iter()
-        .flat_map(|plan| {
-            plan.assignments
-                .iter()
-                .map(|assignment| (&assignment.host, &assignment.variant))
-        })
-        .collect();
-
-    let mut outcomes = BTreeMap::new();
-    let mut chosen: BTreeMap<RecipeId, Vec<HostName>> = BTreeMap::new();
-    let mut assignments = Vec::new();
-    let mut unplaced = Vec::new();
-    for (name, class) in classes.hosts {
-        let today = today.get(name).copied();
-        let outcome = outcomes.entry((class, today)).or_insert_with(|| {
-            let (host, considered) = (classes.examples[class], &considered[class]);
-            choice::choose(considered, preferred.as_deref(), today)
-                .ok_or_else(|| remedy::left_out(catalog, &candidates, host, considered))
-        });
-        let host = name.clone();
-        match outcome.clone() {
-            Ok(Choice {
-                recipe,
-                compatibility,
-                reason,
-            }) => {
-                chosen.entry(recipe.clone()).or_default().push(host.clone());
-                assignments.push(Assignment {
-                    host,
-                    variant: recipe,
-                    compatibility,
-                    reason,
-                });
-            }
-            Err(LeftOut { reason, remedy }) => unplaced.push(Unplaced {
-                host,
-                reason,
-                remedy,
-            }),
-        }
-    }
-    let variants = candidates.variants(chosen);
-    Ok(Plan {
-        release: release.name.clone(),
-        variants,
-        assignments,
-        unplaced,
-    })
-}
-
-/// What planning considers for one host, in the order in which it would choose: every recipe with its verdict, every
-/// TensorFlow release without a recipe with the gap.
-///
-/// # Errors
-/// If the release's constraint allows nothing or too much.
-pub fn explain(
-    catalog: &Catalog,
-    release: &ReleaseSpec,
-    host: &HostFacts,
-    policy: &Policy,
-) -> Result<Vec<Consideration>, PlanError> {
-    Ok(Candidates::new(catalog, release)?.consider(catalog, host, policy))
-}
-
-impl Consideration {
-    /// Whether there is a recipe that the rules accept.
-    #[must_use]
-    pub fn is_accepted(&self) -> bool {
-        matches!(
-            self,
-            Self::Recipe {
-                verdict: Verdict::Accepted { .. },
-                ..
-            }
-        )
-    }
-}
-
-impl Plan {
-    /// A host's assignment.
-    #[must_use]
-    pub fn assignment(&self, host: &HostName) -> Option<&Assignment> {
-        let index = self
-            .assignments
-            .binary_search_by(|assignment| assignment.host.cmp(host))
-            .ok()?;
-        self.assignments.get(index)
-    }
-
-    /// A variant by its recipe.
-    #[must_use]
-    pub fn variant(&self, recipe: &RecipeId) -> Option<&Variant> {
-        self.variants
+impl Question<'_> {
+    /// Plans for a fleet. What `running` gives a host stays its own while it serves it, unless the policy rebalances.
+    ///
+    /// # Errors
+    /// If the release's constraint allows nothing or too much, or a host is listed twice. A host that cannot be served is
+    /// no error: it is in [`Plan::unplaced`].
+    pub fn plan(&self, hosts: &[HostFacts], running: Option<&Plan>) -> Result<Plan, PlanError> {
+        let candidates = Candidates::new(self)?;
+        let running = running.filter(|_| !self.policy.rebalance);
+        let classes = Classes::of(hosts, running, self.stock)?;
+        let considered: Vec<Vec<Consideration>> = classes
+            .examples
             .iter()
-            .find(|variant| variant.recipe.id == *recipe)
+            .map(|host| candidates.consider(self, &KnownHost::new(self.catalog, host)))
+            .collect();
+        let (choices, exact) = choice::choose(self, &candidates, &classes.groups, &considered);
+        let outcomes: Vec<Result<Choice, LeftOut>> = choices
+            .into_iter()
+            .zip(&classes.groups)
+            .map(|(choice, group)| {
+                choice.ok_or_else(|| {
+                    let (host, considered) =
+                        (classes.examples[group.class], &considered[group.class]);
+                    remedy::left_out(self, &candidates, host, considered)
+                })
+            })
+            .collect();
+        let upgrades = upgrade::upgrades(self, &candidates, &classes, &outcomes);
+        let notes = self.notes(&classes, exact);
+
+        let mut chosen: BTreeMap<RecipeId, Vec<HostName>> = BTreeMap::new();
+        let mut assignments = Vec::with_capacity(classes.hosts.len());
+        let mut unplaced = Vec::new();
+        for (name, group) in &classes.hosts {
+            let host = (*name).clone();
+            match &outcomes[*group] {
+                Ok(choice) => {
+                    match chosen.get_mut(&choice.recipe) {
+                        Some(hosts) => hosts.push(host.clone()),
+                        None => drop(chosen.insert(choice.recipe.clone(), vec![host.clone()])),
+                    }
+                    assignments.push(Assignment {
+                        host,
+                        variant: choice.recipe.clone(),
+                        compatibility: choice.compatibility,
+                        reason: choice.reason.clone(),
+                        left_out_gpus: choice.left_out_gpus.clone(),
+                    });
+                }
+                Err(left) => unplaced.push(Unplaced {
+                    host,
+                    reason: left.reason.clone(),
+                    remedy: left.remedy.clone(),
+                }),
+            }
+        }
+        Ok(Plan {
+            release: self.release.name.clone(),
+            variants: candidates.variants(chosen),
+            assignments,
+            unplaced,
+            upgrades,
+            notes,
+            exact,
+        })
+    }
+
+    /// What planning considers for one host, in the order in which it would choose: every recipe with its verdict, every
+    /// TensorFlow release without a recipe with the gap.
+    ///
+    /// # Errors
+    /// If the release's constraint allows nothing or too much.
+    pub fn explain(&self, host: &HostFacts) -> Result<Vec<Consideration>, PlanError> {
+        let known = KnownHost::new(self.catalog, host);
+        Ok(Candidates::new(self)?.consider(self, &known))
+    }
+
+    fn check(&self, host: &KnownHost<'_>, recipe: &Recipe) -> Verdict {
+        host.check(self.catalog, recipe, self.policy.terms(), self.gate)
+    }
+
+    fn notes(&self, classes: &Classes<'_>, exact: bool) -> Vec<String> {
+        let newer: u64 = classes
+            .groups
+            .iter()
+            .filter(|group| {
+                let driver = classes.examples[group.class].driver_version.as_ref();
+                driver.is_some_and(|driver| self.catalog.is_newer_than_known(driver))
+            })
+            .map(|group| group.hosts)
+            .sum();
+        let newer = (newer > 0).then(|| {
+            let hosts = if newer == 1 { "1 host has" } else { &format!("{newer} hosts have") };
+            format!(
+                "{hosts} a driver newer than the catalog knows; it counts as the newest branch known until the catalog says \
+                 more"
+            )
+        });
+        let inexact = (!exact).then(|| {
+            "this fleet is too varied to look at every combination of variants: a plan with fewer may exist".to_owned()
+        });
+        newer.into_iter().chain(inexact).collect()
     }
 }

@@ -16,23 +16,9 @@ pub struct ReleaseSpec {
     pub name: String,
     /// The TensorFlow releases that it allows.
     pub tensorflow: TensorflowConstraint,
-    /// Which of them a host gets.
-    #[serde(default)]
-    pub preference: Preference,
     /// Whether the constraint may allow two TensorFlow major versions, between which programs do not carry over.
     #[serde(default)]
     pub spans_majors: bool,
-}
-
-/// Which of several possible TensorFlow releases is chosen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preference {
-    /// The newest that each host can run.
-    #[default]
-    Newest,
-    /// As few TensorFlow releases as can serve all hosts; of these, the newest.
-    Uniform,
 }
 
 /// A PEP 440 constraint, such as `>=2.14,<2.16`.
@@ -53,13 +39,12 @@ pub struct ConstraintError {
 }
 
 impl ReleaseSpec {
-    /// A release with the default preference, which stays within one TensorFlow major version.
+    /// A release that stays within one TensorFlow major version.
     #[must_use]
     pub fn new(name: impl Into<String>, tensorflow: TensorflowConstraint) -> Self {
         Self {
             name: name.into(),
             tensorflow,
-            preference: Preference::default(),
             spans_majors: false,
         }
     }

@@ -10,6 +10,7 @@ mod cudnn;
 mod driver;
 mod forward;
 mod gpu;
+mod image;
 
 use std::fmt;
 
@@ -22,10 +23,12 @@ pub use cpu::{architecture, cpu_features};
 pub use cuda::{cuda_supports_gpu, driver_runs_cuda};
 pub use cudnn::cudnn_supports_gpu;
 pub use driver::{
-    cpu_only, driver_health, driver_newer_than_known, driver_present, driver_supports_gpu,
+    cpu_only, driver_and_gpu, driver_health, driver_newer_than_known, driver_present,
+    driver_supports_gpu,
 };
-pub use forward::{forward_finding, forward_package};
+pub use forward::{forward_finding, forward_package, forward_runs_cuda};
 pub use gpu::{KnownGpu, gpu_access, gpu_health, gpu_known};
+pub use image::{image_requirement, unsatisfied_requirement};
 
 /// The rules by name, in the order in which [`check`](crate::check) asks them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,6 +64,8 @@ pub enum Rule {
     ForwardCompat,
     /// TensorFlow's wheel has code that the GPU runs.
     MachineCode,
+    /// The host meets what the image itself requires of it.
+    ImageRequirement,
 }
 
 /// A fact that let a recipe pass a rule.
@@ -98,6 +103,41 @@ impl Finding {
             rule,
             fact: fact.into(),
             source: source.into(),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    /// As it is written in JSON: `driver-runs-cuda`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::RecipeKnown => "recipe-known",
+            Self::Architecture => "architecture",
+            Self::CpuFeatures => "cpu-features",
+            Self::DriverHealth => "driver-health",
+            Self::DriverPresent => "driver-present",
+            Self::GpuAccess => "gpu-access",
+            Self::GpuHealth => "gpu-health",
+            Self::GpuKnown => "gpu-known",
+            Self::DriverSupportsGpu => "driver-supports-gpu",
+            Self::KnownGap => "known-gap",
+            Self::CudaSupportsGpu => "cuda-supports-gpu",
+            Self::CudnnSupportsGpu => "cudnn-supports-gpu",
+            Self::DriverRunsCuda => "driver-runs-cuda",
+            Self::ForwardCompat => "forward-compat",
+            Self::MachineCode => "machine-code",
+            Self::ImageRequirement => "image-requirement",
+        })
+    }
+}
+
+impl From<Refusal> for Finding {
+    /// What a refusal compared, with what to do, as a reason among others.
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            rule: refusal.rule,
+            fact: format!("{}; {}", refusal.reason, refusal.remedy),
+            source: refusal.source,
         }
     }
 }

@@ -3,14 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
 
 mod fleet;
+mod one_host;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use fleet::{gpu_host, host, spec};
+use fleet::{plan, spec};
+use one_host::{gpu_host, host};
 use tfleet_compat::{
     Architecture, Catalog, DriverHealth, GpuHealth, HostFacts, Plan, PlanError, Policy, Preference,
-    plan,
 };
 
 fn planned(constraint: &str, hosts: &[HostFacts]) -> Plan {
@@ -145,16 +146,11 @@ fn a_mixed_fleet_with_the_newest_for_each() {
 
 #[test]
 fn a_mixed_fleet_with_as_few_tensorflows_as_can_be() {
-    let mut spec = spec(">=2.5");
-    spec.preference = Preference::Uniform;
-    let plan = plan(
-        Catalog::builtin(),
-        &spec,
-        &mixed(),
-        &Policy::default(),
-        None,
-    )
-    .unwrap();
+    let policy = Policy {
+        preference: Preference::Uniform,
+        ..Policy::default()
+    };
+    let plan = plan(Catalog::builtin(), &spec(">=2.5"), &mixed(), &policy, None).unwrap();
     insta::assert_snapshot!(render(&plan));
 }
 

@@ -3,15 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
 
 mod fleet;
+mod one_host;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet::{gpu_host, host, spec};
+use fleet::{plan, question, spec};
+use one_host::{gpu_host, host};
 use proptest::prelude::*;
 use tfleet_compat::levels::levels;
 use tfleet_compat::{
     Architecture, Assignment, Catalog, Compatibility, Consideration, DriverVersion, Gpu, HostFacts,
-    Policy, Preference, TensorflowVersion, Verdict, check, explain, plan, rules,
+    Policy, Preference, TensorflowVersion, Verdict, check, rules,
 };
 
 /// Drivers as they were really released, old to new, with some betas between.
@@ -125,6 +127,18 @@ fn fleet_of(most: usize) -> impl Strategy<Value = Vec<HostFacts>> {
     })
 }
 
+fn preferring(uniform: bool) -> Policy {
+    let preference = if uniform {
+        Preference::Uniform
+    } else {
+        Preference::Newest
+    };
+    Policy {
+        preference,
+        ..Policy::default()
+    }
+}
+
 fn accepted_tensorflow(consideration: Consideration) -> Option<TensorflowVersion> {
     match consideration {
         Consideration::Recipe {
@@ -134,6 +148,28 @@ fn accepted_tensorflow(consideration: Consideration) -> Option<TensorflowVersion
         } => Some(tensorflow),
         _ => None,
     }
+}
+
+/// R535 is a long-term branch that compat packages run on, R545 a feature branch that none does.
+#[test]
+fn forward_compatibility_is_the_exception_to_that_a_newer_driver_never_serves_less() {
+    let catalog = Catalog::builtin();
+    let gpu = Gpu::named("NVIDIA A100-SXM4-80GB");
+    let known = rules::gpu_known(catalog, &gpu).unwrap();
+    let of = |driver: &str| {
+        levels(
+            catalog,
+            &driver.parse().unwrap(),
+            &known,
+            Architecture::X86_64,
+        )
+        .unwrap()
+    };
+    let (older, newer) = (of("535.183.01"), of("545.23.08"));
+    assert!(older.forward > newer.forward);
+    assert!(older.tensorflow.newest_forward > newer.tensorflow.newest_forward);
+    assert!(older.native < newer.native);
+    assert!(older.minor <= newer.minor);
 }
 
 proptest! {
@@ -176,9 +212,8 @@ proptest! {
         uniform: bool,
     ) {
         let catalog = Catalog::builtin();
-        let mut spec = spec(constraint);
-        spec.preference = if uniform { Preference::Uniform } else { Preference::Newest };
-        let plan = plan(catalog, &spec, &hosts, &Policy { cpu_fallback, rebalance: false }, None).unwrap();
+        let policy = Policy { cpu_fallback, ..preferring(uniform) };
+        let plan = plan(catalog, &spec(constraint), &hosts, &policy, None).unwrap();
         let by_name: BTreeMap<_, _> = hosts.iter().map(|host| (&host.name, host)).collect();
         for assignment in &plan.assignments {
             let variant = plan.variant(&assignment.variant).unwrap();
@@ -215,13 +250,12 @@ proptest! {
     ) {
         prop_assume!(!hosts.is_empty());
         let catalog = Catalog::builtin();
-        let mut spec = spec(constraint);
-        spec.preference = if uniform { Preference::Uniform } else { Preference::Newest };
-        let before = plan(catalog, &spec, &hosts, &Policy::default(), None).unwrap();
+        let (spec, policy) = (spec(constraint), preferring(uniform));
+        let before = plan(catalog, &spec, &hosts, &policy, None).unwrap();
         let mut hosts = hosts;
         let name = std::mem::replace(&mut hosts[0], changed).name;
         hosts[0].name = name;
-        let after = plan(catalog, &spec, &hosts, &Policy::default(), Some(&before)).unwrap();
+        let after = plan(catalog, &spec, &hosts, &policy, Some(&before)).unwrap();
         for host in &hosts[1..] {
             let variant = |plan: &tfleet_compat::Plan| plan.assignment(&host.name).map(|found| found.variant.clone());
             prop_assert_eq!(variant(&before), variant(&after));
@@ -250,14 +284,12 @@ proptest! {
     #[test]
     fn a_uniform_plan_needs_no_more_tensorflows_than_the_best_of_all_choices(hosts in fleet_of(6)) {
         let catalog = Catalog::builtin();
-        let mut spec = spec(">=2.14");
-        spec.preference = Preference::Uniform;
-        let policy = Policy::default();
+        let (spec, policy) = (spec(">=2.14"), preferring(true));
         let plan = plan(catalog, &spec, &hosts, &policy, None).unwrap();
         let used: BTreeSet<_> = plan.variants.iter().map(|variant| &variant.recipe.tensorflow).collect();
         let accepted: Vec<BTreeSet<TensorflowVersion>> = hosts
             .iter()
-            .map(|host| explain(catalog, &spec, host, &policy).unwrap())
+            .map(|host| question(catalog, &spec, &policy).explain(host).unwrap())
             .map(|considered| considered.into_iter().filter_map(accepted_tensorflow).collect())
             .filter(|accepted: &BTreeSet<_>| !accepted.is_empty())
             .collect();
@@ -277,10 +309,9 @@ proptest! {
     #[test]
     fn a_host_falls_back_to_the_cpu_only_if_nothing_serves_its_gpus(hosts in fleet_of(6), uniform: bool) {
         let catalog = Catalog::builtin();
-        let mut spec = spec(">=2.5");
-        spec.preference = if uniform { Preference::Uniform } else { Preference::Newest };
-        let without = plan(catalog, &spec, &hosts, &Policy::default(), None).unwrap();
-        let fallback = Policy { cpu_fallback: true, ..Policy::default() };
+        let (spec, policy) = (spec(">=2.5"), preferring(uniform));
+        let without = plan(catalog, &spec, &hosts, &policy, None).unwrap();
+        let fallback = Policy { cpu_fallback: true, ..policy };
         let with = plan(catalog, &spec, &hosts, &fallback, None).unwrap();
         for assignment in &without.assignments {
             let on_cpu = |found: &Assignment| found.compatibility == Compatibility::Cpu;

@@ -32,6 +32,7 @@ use crate::rpc::{
     enrolment_routes,
 };
 use crate::store::{Store, StoreError};
+use crate::vault::{Vault, VaultError};
 
 pub use credentials::issue_operator;
 pub use restored::{Restored, restored};
@@ -84,6 +85,8 @@ pub enum AppError {
     NothingRestored { path: PathBuf },
     #[error("the stored images cannot be opened")]
     Artifacts(#[from] artifact::StoreError),
+    #[error("the vault cannot be opened")]
+    Vault(#[from] VaultError),
     #[error("the builds cannot be opened")]
     Builds(#[from] BuildError),
     #[error("TLS cannot be set up, and nothing is served without it")]
@@ -130,12 +133,14 @@ impl Coordinator {
         credentials::first_operator(&config, &authority, &store).await?;
 
         let artifacts = open_artifacts(data.join("artifacts")).await?;
+        let vault = Vault::open(&data.join("vault"))?;
         let stop_builds = CancellationToken::new();
         let builds = Builds::open(
             &data.join("builds"),
             config.build.clone(),
             &config.builders,
             artifacts.clone(),
+            vault.clone(),
             stop_builds.clone(),
         )?;
         let connections = Connections::default();
@@ -159,6 +164,7 @@ impl Coordinator {
                 builds: builds.clone(),
                 catalog,
                 artifacts: artifacts.clone(),
+                vault,
                 endpoints: Endpoints {
                     name: config.name.clone(),
                     enrolment: config.enrolment_endpoint(),

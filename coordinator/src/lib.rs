@@ -3,6 +3,7 @@
 pub mod app;
 pub mod artifact;
 pub mod build;
+pub mod bundle;
 pub mod ca;
 pub mod config;
 pub mod distribute;
@@ -11,3 +12,4 @@ pub mod listener;
 pub mod rollout;
 pub mod rpc;
 pub mod store;
+pub mod vault;

@@ -17,6 +17,8 @@ use super::{Engine, EngineError, Refusal};
 pub struct FoundImage {
     pub engine_id: String,
     pub diff_ids: Vec<Digest>,
+    /// What the image's configuration sets, as NAME=VALUE.
+    pub environment: Vec<String>,
 }
 
 /// What an engine calls an image that has no name.
@@ -70,6 +72,10 @@ impl Engine {
             .unwrap_or_default();
         let diff_ids: Result<Vec<Digest>, _> = layers.iter().map(|layer| layer.parse()).collect();
         Ok(Some(FoundImage {
+            environment: image
+                .config
+                .and_then(|config| config.env)
+                .unwrap_or_default(),
             engine_id: image.id.ok_or(incomplete("its identifier"))?,
             diff_ids: diff_ids.map_err(|_| incomplete("its layers as SHA-256 digests"))?,
         }))

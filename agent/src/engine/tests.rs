@@ -34,6 +34,7 @@ fn spec(gpus: GpuRequest) -> ContainerSpec {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 0,
+        trusts_intermediate_code: false,
     }
 }
 

@@ -6,9 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tfleet_proto::model::inventory::GpuMode;
+use tfleet_proto::model::inventory::{GpuMode, RuntimeMode};
 use tokio::net::UnixStream;
 
+use super::runtime_mode;
 use crate::engine::{ApiVersion, EngineFacts};
 
 /// The program that the engine runs for a device request.
@@ -36,13 +37,18 @@ struct Surroundings {
 
 /// Best first. Device requests are the engine's own way and name each GPU; the runtime does as much by an environment
 /// variable; a CDI description may be that of a driver that was replaced since.
-pub(super) async fn look(endpoint: &str, proc: &Path, facts: &EngineFacts) -> Vec<GpuMode> {
+/// With them goes how NVIDIA's runtime then works.
+pub(super) async fn look(
+    endpoint: &str,
+    proc: &Path,
+    facts: &EngineFacts,
+) -> (Vec<GpuMode>, Option<RuntimeMode>) {
     let process = engine_process(endpoint).await;
     let proc = proc.to_owned();
     let facts = facts.clone();
     let work = tokio::task::spawn_blocking(move || {
         let surroundings = Surroundings::of(process, &proc);
-        [
+        let modes: Vec<GpuMode> = [
             (
                 GpuMode::DeviceRequest,
                 facts.api_version >= DEVICE_REQUESTS_SINCE && surroundings.has_program(HOOK),
@@ -59,7 +65,11 @@ pub(super) async fn look(endpoint: &str, proc: &Path, facts: &EngineFacts) -> Ve
         ]
         .into_iter()
         .filter_map(|(mode, works)| works.then_some(mode))
-        .collect()
+        .collect();
+        let configured = runtime_mode::look(&surroundings.reach(Path::new(runtime_mode::FILE)));
+        // The engine gives described devices itself, and NVIDIA's runtime is not asked.
+        let by_engine = (modes == [GpuMode::Cdi]).then_some(RuntimeMode::Cdi);
+        (modes, by_engine.or(configured))
     });
     // It fails only when the agent stops.
     work.await.unwrap_or_default()

@@ -11,6 +11,7 @@ mod lone_thread;
 mod machine;
 mod notes;
 mod nvml;
+mod runtime_mode;
 mod silent_gpu;
 mod smi;
 mod watcher;
@@ -79,12 +80,12 @@ impl Inspector {
         );
         notes.append(of_driver);
         notes.append(of_engine);
-        let gpu_modes = match &engine.facts {
+        let (gpu_modes, runtime_mode) = match &engine.facts {
             Some(facts) => {
                 notes.source("gpu_modes", Source::Engine);
                 gpu_mode::look(self.engine.endpoint(), &self.proc, facts).await
             }
-            None => Vec::new(),
+            None => (Vec::new(), None),
         };
         Inventory {
             observed_at: Timestamp::now(),
@@ -93,6 +94,7 @@ impl Inspector {
             gpus: driver.gpus,
             engine: engine.engine,
             gpu_modes,
+            runtime_mode,
             images: engine.images,
             labels: self.labels.clone(),
             warnings: notes.warnings,

@@ -78,11 +78,23 @@ impl Reconciler {
             Failure::new("inventory-missing", "this host was not yet looked at")
                 .with_remedy("wait a few seconds")
         })?;
-        compatibility::check(self.catalog, &inventory, spec)?;
+        let image = self.image_environment(spec).await?;
+        compatibility::check(self.catalog, &inventory, spec, &image)?;
         Ok(Admitted {
             spec: resolved,
             gpu_mode: gpu_mode(&spec.gpus, &inventory)?,
         })
+    }
+
+    /// What the image sets by itself, where it matters: with it an image may ask something of the host that gives it a GPU.
+    async fn image_environment(&self, spec: &ContainerSpec) -> Result<Vec<String>, Failure> {
+        let image = self.deeds.images().get(&spec.artifact);
+        let Some(image) = image.filter(|_| spec.gpus != GpuRequest::None) else {
+            return Ok(Vec::new());
+        };
+        let found = self.engine.find_image(&image.engine_id).await;
+        let found = found.map_err(|error| Failure::new("engine-failed", error.to_string()))?;
+        Ok(found.map(|image| image.environment).unwrap_or_default())
     }
 
     /// What the owner's policy says, with the sources of the binds resolved.

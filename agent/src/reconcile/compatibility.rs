@@ -1,7 +1,8 @@
 //! The planner's own check, asked again on the host before a container is made: driver or GPUs may have changed since.
 
 use tfleet_compat::{
-    Architecture, Catalog, Recipe, Rule, TensorflowVersion, Verdict, check as ask,
+    Architecture, Catalog, ImageGate, PtxReading, Recipe, Refusal, Rule, Terms, Verdict,
+    check_on as ask, rules,
 };
 use tfleet_proto::convert::facts;
 use tfleet_proto::model::desired::{ContainerSpec, GpuRequest};
@@ -16,19 +17,42 @@ pub(super) fn check(
     catalog: &Catalog,
     inventory: &Inventory,
     spec: &ContainerSpec,
+    image_environment: &[String],
 ) -> Result<(), Failure> {
-    let Some((facts, mut recipe)) = facts("this host", inventory).ok().and_then(|facts| {
-        let recipe = recipe(catalog, &spec.variant, facts.architecture)?;
-        Some((facts, recipe))
-    }) else {
-        debug!(variant = %spec.variant, "no recipe is known for the variant; compatibility is not checked");
+    // A container that gets some of the host's GPUs is judged by those.
+    let mut given = inventory.clone();
+    if let GpuRequest::Uuids(uuids) = &spec.gpus {
+        given.gpus.retain(|gpu| uuids.contains(&gpu.uuid));
+    }
+    let Ok(facts) = facts("this host", &given) else {
+        debug!("nothing is known about this architecture; compatibility is not checked");
         return Ok(());
+    };
+    // The container's own environment goes over the image's.
+    let own = spec.environment.iter();
+    let own: Vec<String> = own.map(|(name, value)| format!("{name}={value}")).collect();
+    let environment = image_environment.iter().chain(&own).map(String::as_str);
+    let gate = (spec.gpus != GpuRequest::None).then(|| ImageGate::from_environment(environment));
+    let Some(mut recipe) = recipe(catalog, &spec.variant, facts.architecture) else {
+        debug!(variant = %spec.variant, "no recipe is known for the variant; only what the image requires is checked");
+        return match gate.map(|gate| rules::image_requirement(catalog, &facts, &gate)) {
+            Some(Err(refusal)) => Err(refused(spec, &refusal)),
+            _ => Ok(()),
+        };
     };
     if spec.gpus == GpuRequest::None {
         // Without GPUs the CUDA libraries lie idle.
         recipe.cuda = None;
     }
-    match ask(catalog, &facts, &recipe) {
+    let terms = Terms {
+        intermediate_code: if spec.trusts_intermediate_code {
+            PtxReading::Lenient
+        } else {
+            PtxReading::Strict
+        },
+        ..Terms::default()
+    };
+    match ask(catalog, &facts, &recipe, terms, gate.as_ref()) {
         Verdict::Accepted { .. } => Ok(()),
         // The coordinator plans with the site's own facts as well, which this program does not have: what its own do not
         // know, they cannot forbid.
@@ -38,41 +62,20 @@ pub(super) fn check(
             debug!(variant = %spec.variant, "compatibility is not checked: {refusal}");
             Ok(())
         }
-        Verdict::Refused { refusal, .. } => {
-            let message = format!("{} cannot run on this host: {refusal}", spec.variant);
-            Err(Failure::new("incompatible", message)
-                .with_rule(name_of(refusal.rule))
-                .with_remedy(refusal.remedy))
-        }
+        Verdict::Refused { refusal, .. } => Err(refused(spec, &refusal)),
     }
+}
+
+fn refused(spec: &ContainerSpec, refusal: &Refusal) -> Failure {
+    let message = format!("{} cannot run on this host: {refusal}", spec.variant);
+    Failure::new("incompatible", message)
+        .with_rule(refusal.rule.to_string())
+        .with_remedy(refusal.remedy.clone())
 }
 
 /// The recipe that has the variant's name.
 fn recipe(catalog: &Catalog, variant: &VariantId, architecture: Architecture) -> Option<Recipe> {
-    let version: TensorflowVersion = variant
-        .as_str()
-        .strip_prefix("tf")?
-        .split('-')
-        .next()?
-        .parse()
-        .ok()?;
-    let release = catalog.tensorflow_release(version.minor())?;
-    let recipes = [
-        Recipe::for_gpu(catalog, release, &version, architecture),
-        Recipe::for_cpu(catalog, release, &version, architecture),
-    ];
-    recipes
-        .into_iter()
-        .flatten()
-        .find(|recipe| recipe.id.as_str() == variant.as_str())
-}
-
-/// As the rule is written in plans: "driver-runs-cuda".
-fn name_of(rule: Rule) -> String {
-    match serde_json::to_value(rule) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => format!("{rule:?}"),
-    }
+    Recipe::named(catalog, &variant.as_str().parse().ok()?, architecture)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use tfleet_proto::model::name::ReleaseQuery;
 use tfleet_proto::wire;
 
-use super::release::parse_release;
+use super::release::{get, parse_release};
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
 use crate::view::done::BuildLogLine;
@@ -130,6 +130,7 @@ async fn build(
             names(&results)
         ));
     }
+    tell_sharing(&mut operator, release, &mut results).await?;
     let builds = Builds(results.into_values().collect());
     context.output.print(&builds)?;
     for build in builds
@@ -143,6 +144,22 @@ async fn build(
         ));
     }
     Ok(ExitStatus::all_well(builds.all_well()))
+}
+
+/// What the variants share is known once all are built.
+async fn tell_sharing(
+    operator: &mut Operator,
+    release: &ReleaseQuery,
+    results: &mut BTreeMap<String, VariantBuild>,
+) -> Result<(), Error> {
+    for build in get(operator, release).await?.builds {
+        let result = results.get_mut(&build.variant);
+        if let Some(result) = result.filter(|result| result.artifact == build.artifact) {
+            result.shared_content_bytes = build.shared_content_bytes;
+            result.shared_stored_bytes = build.shared_stored_bytes;
+        }
+    }
+    Ok(())
 }
 
 fn names(results: &BTreeMap<String, VariantBuild>) -> String {

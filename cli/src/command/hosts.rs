@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use tfleet_proto::model::inventory::Inventory;
+use tfleet_compat::HostFacts;
+use tfleet_proto::convert::facts;
 use tfleet_proto::model::name::HostName;
 use tfleet_proto::wire;
 use tfleet_proto::wire::host_event::Event;
@@ -38,7 +38,7 @@ Examples:
 
 const EXPORT: &str = "\
 Examples:
-  tfleet hosts export  # > fleet.json
+  tfleet hosts export  # > hosts.json
   tfleet hosts export --where 'driver >= 470'";
 
 const EXAMPLES: &str = "\
@@ -90,7 +90,7 @@ enum Subcommands {
         #[arg(long, value_name = "TIME", value_parser = parse_life)]
         timeout: Option<Duration>,
     },
-    /// Names and inventories as JSON, for other programs
+    /// What compatibility depends on, as JSON: what `tfleet plan --offline --hosts` reads
     #[command(after_help = EXPORT)]
     Export {
         #[command(flatten)]
@@ -255,25 +255,27 @@ fn waiting(activity: &str) -> Step {
     }
 }
 
+/// The list that `tfleet release create --hosts` takes at another coordinator.
 fn export(hosts: &[Host]) -> Result<(), Error> {
-    #[derive(Serialize)]
-    struct Exported<'a> {
-        name: &'a HostName,
-        inventory: &'a Inventory,
+    let mut silent = 0;
+    let mut exported: Vec<HostFacts> = Vec::new();
+    for host in hosts {
+        let facts = host
+            .inventory
+            .as_ref()
+            .map(|inventory| facts(host.name.as_str(), inventory));
+        match facts {
+            Some(Ok(facts)) => exported.push(facts),
+            Some(Err(_)) => note(&format!(
+                "{} is left out: TensorFlow is made for x86_64 and aarch64 only",
+                host.name
+            )),
+            None => silent += 1,
+        }
     }
-    let exported: Vec<Exported<'_>> = hosts
-        .iter()
-        .filter_map(|host| {
-            host.inventory.as_ref().map(|inventory| Exported {
-                name: &host.name,
-                inventory,
-            })
-        })
-        .collect();
     let text =
         serde_json::to_string_pretty(&exported).map_err(|error| Error::Output(error.into()))?;
     write_stdout(&(text + "\n"))?;
-    let silent = hosts.len() - exported.len();
     if silent > 0 {
         note(&format!(
             "{silent} hosts have not told yet what they have, and are left out"

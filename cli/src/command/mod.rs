@@ -2,6 +2,7 @@
 
 mod agent;
 mod build;
+mod compat;
 mod completions;
 mod container_options;
 mod exec;
@@ -17,10 +18,12 @@ mod ps;
 mod release;
 mod rollout;
 mod run;
+mod schema;
 mod selection;
 mod settle;
 mod terminal;
 mod token;
+mod vault;
 mod verdict;
 
 #[cfg(test)]
@@ -50,6 +53,7 @@ Exit status:
 Examples:
   tfleet hosts
   tfleet plan train --tensorflow '>=2.14,<2.16' --all
+  tfleet compat --driver 470.82.01 --gpu 'Tesla T4'
   tfleet run train --name tf --all -p 8888:8888
   tfleet exec -it tf --host t4 -- bash";
 
@@ -77,8 +81,12 @@ enum Command {
     /// Certificates of operators
     #[command(subcommand)]
     Operator(operator::Operators),
-    /// What a release would mean for the fleet; changes nothing
-    Plan(plan::Plan),
+    /// What a release would mean for the fleet, or for hosts in a file; changes nothing
+    Plan(Box<plan::Plan>),
+    /// What one driver and one GPU can do; needs no coordinator
+    Compat(Box<compat::Compat>),
+    /// The JSON Schema of what plan and compat read and print
+    Schema(schema::Schema),
     /// Named sets of images, one for each variant
     #[command(subcommand)]
     Release(release::Release),
@@ -93,8 +101,11 @@ enum Command {
     /// Bases to build on
     #[command(subcommand)]
     Base(image::Base),
+    /// What can be built again with no network, and bundles for sites without one
+    #[command(subcommand)]
+    Vault(vault::Vault),
     /// Run a container of a release on hosts
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Start containers that were stopped
     #[command(after_help = lifecycle::START)]
     Start(lifecycle::Containers),
@@ -163,11 +174,14 @@ impl Command {
             Self::Token(command) => command.run(context).await,
             Self::Operator(command) => command.run(context).await,
             Self::Plan(command) => command.run(context).await,
+            Self::Compat(command) => command.run(context),
+            Self::Schema(command) => command.run(),
             Self::Release(command) => command.run(context).await,
             Self::Build(command) => command.run(context).await,
             Self::Rollout(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
             Self::Base(command) => command.run(context).await,
+            Self::Vault(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Start(command) => command.start(context).await,
             Self::Stop(command) => command.stop(context).await,

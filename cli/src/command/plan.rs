@@ -1,28 +1,85 @@
 //! `tfleet plan`, and the arguments that say what a release is.
 
+mod offline;
+mod policy;
+
+use std::path::{Path, PathBuf};
+
 use clap::Args;
-use tfleet_proto::model::name::ReleaseName;
+use tfleet_proto::model::name::{HostName, ReleaseName};
 use tfleet_proto::wire;
 
 use super::Context;
 use super::container_options::environment;
-use super::selection::Selection;
+use super::selection::{Selection, parse_name};
 use crate::error::{Error, ExitStatus};
+use crate::view::explanation::Explanation;
 use crate::view::plan::Plan as PlanTable;
 
+pub(super) use offline::catalog;
+pub(super) use policy::PolicyOptions;
+
 const EXAMPLES: &str = "\
+A plan changes nothing. --output json prints the form that `tfleet schema plan` describes.
+
 Examples:
   tfleet plan train --tensorflow '>=2.14,<2.16' --all
   tfleet plan train --tensorflow '==2.15.*' --where 'driver >= 470' --output json
-  tfleet plan train --tensorflow '>=2.14' --python pandas==2.2.3 --debian git --all";
+  tfleet plan train --tensorflow '>=2.14' --python pandas==2.2.3 --debian git --all
+  tfleet plan train --tensorflow '>=2.14' --all --explain t4
+  tfleet plan train --tensorflow '>=2.14' --all --what-if 'driver=535.183.01 on label.rack=7'
+  tfleet plan lab --tensorflow '>=2.14' --flavour jupyter --flavour ssh --authorized-keys keys.pub --all
+  tfleet plan --offline --hosts hosts.json --tensorflow '>=2.12' --policy policy.toml";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Plan {
+    /// The release's name: lower-case letters, digits and hyphens
+    #[arg(value_parser = parse_release_name, required_unless_present = "offline")]
+    name: Option<ReleaseName>,
+    /// Which TensorFlow, newest preferred: a PEP 440 specifier. Offline without it: any 2.x
+    #[arg(long, value_name = "SPECIFIER", required_unless_present = "offline")]
+    tensorflow: Option<String>,
     #[command(flatten)]
-    spec: Specification,
+    additions: Additions,
+    #[command(flatten)]
+    policy: PolicyOptions,
     #[command(flatten)]
     selection: Selection,
+    /// Also tell what was considered for this host, rule by rule
+    #[arg(long, value_name = "HOST", value_parser = parse_name)]
+    explain: Option<HostName>,
+    /// Also tell what a change would do: 'driver=535.183.01 on label.rack=7'; may be given several times
+    #[arg(long, value_name = "CHANGE on EXPR")]
+    what_if: Vec<String>,
+    /// Plan from a file of hosts, without a coordinator
+    #[arg(long, requires = "hosts_file")]
+    offline: bool,
+    /// The hosts, as `tfleet hosts export` writes them
+    #[arg(
+        id = "hosts_file",
+        long = "hosts",
+        value_name = "FILE",
+        requires = "offline",
+        help_heading = "Offline"
+    )]
+    hosts_file: Option<PathBuf>,
+    /// A plan from before (--output json): what it gives a host stays while it serves it, and what changes is told
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "offline",
+        help_heading = "Offline"
+    )]
+    running: Option<PathBuf>,
+    /// The site's own facts, beside the built-in ones; may be given several times
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "offline",
+        help_heading = "Offline"
+    )]
+    catalog: Vec<PathBuf>,
 }
 
 /// What is asked of a release.
@@ -34,6 +91,15 @@ pub(super) struct Specification {
     /// Which TensorFlow, newest preferred: a PEP 440 specifier
     #[arg(long, value_name = "SPECIFIER")]
     tensorflow: String,
+    #[command(flatten)]
+    additions: Additions,
+    #[command(flatten)]
+    policy: PolicyOptions,
+}
+
+/// What a release adds to the recipes that planning chooses.
+#[derive(Debug, Args)]
+struct Additions {
     /// A further Python requirement, pandas==2.2.3; may be given several times
     #[arg(long = "python", value_name = "REQUIREMENT")]
     python_packages: Vec<String>,
@@ -54,20 +120,57 @@ pub(super) struct Specification {
         hide_default_value = true
     )]
     base: String,
+    /// What the images are for, which `tfleet run` then starts: jupyter serves JupyterLab (8888), ssh lets in by key (22, on the
+    /// host 2222), devel has a compiler; may be given several times. Without it: runtime
+    #[arg(long = "flavour", value_name = "FLAVOUR", value_parser = ["runtime", "jupyter", "ssh", "devel"])]
+    flavours: Vec<String>,
+    /// Public keys that may come in by SSH, with --flavour ssh. Without it: those that are bound to /root/.ssh/authorized_keys
+    #[arg(long, value_name = "FILE")]
+    authorized_keys: Option<PathBuf>,
+    /// A Dockerfile to build on top of each image: `ARG TFLEET_BASE` and `FROM ${TFLEET_BASE}`, and no files beside it
+    #[arg(long, value_name = "FILE")]
+    dockerfile: Option<PathBuf>,
 }
 
 impl Plan {
     pub(super) async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
-        let request = request(self.spec, self.selection)?;
+        if self.offline {
+            return self.run_offline(context);
+        }
+        let (Some(name), Some(tensorflow)) = (self.name, self.tensorflow) else {
+            // The parser asks for both.
+            return Err(Error::Usage(
+                "a name and --tensorflow are needed".to_owned(),
+            ));
+        };
+        let explain = self.explain.map(|host| host.to_string());
+        let specification = Specification {
+            name,
+            tensorflow,
+            additions: self.additions,
+            policy: self.policy,
+        };
+        let request = wire::PlanRequest {
+            what_if: self.what_if,
+            explain: explain.clone().unwrap_or_default(),
+            ..request(specification, self.selection)?
+        };
         let answer = context
             .connect()
             .await?
             .plan(request)
             .await
-            .map_err(Error::call("plan the release"))?;
-        let plan = PlanTable::from(answer.into_inner().plan.unwrap_or_default());
-        context.output.print(&plan)?;
-        Ok(ExitStatus::all_well(plan.unplaced.is_empty()))
+            .map_err(Error::call("plan the release"))?
+            .into_inner();
+        let considered = answer.considered.clone();
+        let plan = PlanTable::from(answer);
+        match explain {
+            Some(host) => context
+                .output
+                .print(&Explanation::new(host, &plan, considered))?,
+            None => context.output.print(&plan)?,
+        }
+        Ok(ExitStatus::Ok)
     }
 }
 
@@ -76,23 +179,34 @@ pub(super) fn request(
     selection: Selection,
 ) -> Result<wire::PlanRequest, Error> {
     Ok(wire::PlanRequest {
-        spec: Some(spec.into()),
+        spec: Some(spec.wire()?),
         selector: Some(selection.required()?),
-        anew: false,
+        ..Default::default()
     })
 }
 
-impl From<Specification> for wire::ReleaseSpec {
-    fn from(spec: Specification) -> Self {
-        Self {
-            name: spec.name.to_string(),
-            tensorflow: spec.tensorflow,
-            python_packages: spec.python_packages,
-            debian_packages: spec.debian_packages,
-            environment: spec.environment.into_iter().collect(),
-            ports: spec.ports.into_iter().map(u32::from).collect(),
-            base: spec.base,
-        }
+impl Specification {
+    /// With what stands in the files that it names.
+    pub(super) fn wire(self) -> Result<wire::ReleaseSpec, Error> {
+        let text = |path: Option<&Path>| match path {
+            Some(path) => std::fs::read_to_string(path).map_err(Error::file("read", path)),
+            None => Ok(String::new()),
+        };
+        let additions = self.additions;
+        Ok(wire::ReleaseSpec {
+            authorized_keys: text(additions.authorized_keys.as_deref())?,
+            dockerfile: text(additions.dockerfile.as_deref())?,
+            name: self.name.to_string(),
+            tensorflow: self.tensorflow,
+            python_packages: additions.python_packages,
+            debian_packages: additions.debian_packages,
+            environment: additions.environment.into_iter().collect(),
+            ports: additions.ports.into_iter().map(u32::from).collect(),
+            base: additions.base,
+            flavours: additions.flavours,
+            spans_majors: self.policy.span_majors,
+            policy: Some(self.policy.wire()?),
+        })
     }
 }
 

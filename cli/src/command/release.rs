@@ -1,5 +1,7 @@
 //! `tfleet release`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use tfleet_proto::model::name::ReleaseQuery;
 use tfleet_proto::wire;
@@ -8,14 +10,19 @@ use super::plan::{Specification, request};
 use super::selection::Selection;
 use super::{Context, Operator};
 use crate::error::{Error, ExitStatus};
-use crate::view::note;
 use crate::view::release::{Release as ReleaseDetails, Releases};
+use crate::view::{note, write_stdout};
 
 const EXAMPLES: &str = "\
 Examples:
   tfleet release create train --tensorflow '>=2.14,<2.16' --all
   tfleet release ls
-  tfleet release show train:v1";
+  tfleet release show train:v1
+  tfleet release sbom train --variant tf2.15.1-cuda12.2";
+
+const SBOM: &str = "\
+Examples:
+  tfleet release sbom train --variant tf2.15.1-cuda12.2";
 
 const CREATE: &str = "\
 What the newest revision is already is not made again, unless --anew says so.
@@ -23,7 +30,9 @@ What the newest revision is already is not made again, unless --anew says so.
 Examples:
   tfleet release create train --tensorflow '>=2.14,<2.16' --all
   tfleet release create train --tensorflow '==2.15.*' --python jupyterlab --debian git --where connected
-  tfleet release create train --tensorflow '>=2.14,<2.16' --all --anew";
+  tfleet release create lab --tensorflow '>=2.14,<2.16' --flavour jupyter --dockerfile Dockerfile --all
+  tfleet release create train --tensorflow '>=2.14,<2.16' --all --anew
+  tfleet release create train --tensorflow '>=2.14,<2.16' --hosts hosts.json";
 
 const LIST: &str = "\
 Examples:
@@ -39,7 +48,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) enum Release {
     /// Make the next revision of a release, with its plan for the selected hosts
-    Create(Create),
+    Create(Box<Create>),
     /// All releases
     #[command(after_help = LIST)]
     Ls,
@@ -48,6 +57,14 @@ pub(super) enum Release {
     Show {
         #[arg(value_parser = parse_release)]
         release: ReleaseQuery,
+    },
+    /// What is in a variant's image: every wheel and Debian package, as a CycloneDX document
+    #[command(after_help = SBOM)]
+    Sbom {
+        #[arg(value_parser = parse_release)]
+        release: ReleaseQuery,
+        #[arg(long)]
+        variant: String,
     },
 }
 
@@ -59,6 +76,9 @@ pub(super) struct Create {
     /// Make a new revision also where the newest one is just this, so that its packages are resolved again
     #[arg(long)]
     anew: bool,
+    /// Plan for the hosts of another coordinator: a file of `tfleet hosts export` there
+    #[arg(long = "hosts", value_name = "FILE", conflicts_with_all = ["all", "hosts", "expression"])]
+    elsewhere: Option<PathBuf>,
     #[command(flatten)]
     selection: Selection,
 }
@@ -84,6 +104,16 @@ impl Release {
                 let mut operator = context.connect().await?;
                 context.output.print(&get(&mut operator, &release).await?)?;
             }
+            Self::Sbom { release, variant } => {
+                let request = wire::GetSbomRequest {
+                    release: release.to_string(),
+                    variant,
+                };
+                let answer = context.connect().await?.get_sbom(request).await;
+                let answer = answer.map_err(Error::call("list what is in the image"))?;
+                // A form of its own already, whatever form was asked for.
+                write_stdout(&answer.into_inner().document)?;
+            }
         }
         Ok(ExitStatus::Ok)
     }
@@ -91,9 +121,19 @@ impl Release {
 
 impl Create {
     async fn run(self, context: &Context) -> Result<ExitStatus, Error> {
+        let request = match &self.elsewhere {
+            Some(path) => wire::PlanRequest {
+                spec: Some(self.spec.wire()?),
+                hosts: tokio::fs::read(path)
+                    .await
+                    .map_err(Error::file("read", path))?,
+                ..wire::PlanRequest::default()
+            },
+            None => request(self.spec, self.selection)?,
+        };
         let request = wire::PlanRequest {
             anew: self.anew,
-            ..request(self.spec, self.selection)?
+            ..request
         };
         let answer = context
             .connect()

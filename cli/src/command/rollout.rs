@@ -1,5 +1,9 @@
 //! `tfleet rollout`.
 
+mod report;
+
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use tfleet_proto::convert::Refusal;
 use tfleet_proto::model::name::{NameError, ReleaseQuery, ReleaseRef};
@@ -31,6 +35,12 @@ Examples:
   tfleet rollout watch train
   tfleet rollout watch train --host t4 --timeout 30m";
 
+const REPORT: &str = "\
+Examples:
+  tfleet rollout report train
+  tfleet rollout report train --output json   # > report.json, at the site that no network reaches
+  tfleet rollout report train --from report.json";
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Rollout {
@@ -41,6 +51,17 @@ pub(super) enum Rollout {
         release: ReleaseQuery,
         #[command(flatten)]
         patience: Patience,
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// How far hosts are with a release now, also as a file for the site where it was built
+    #[command(after_help = REPORT)]
+    Report {
+        #[arg(value_parser = parse_release)]
+        release: ReleaseQuery,
+        /// Show the report of another fleet, and check that it runs what was built here
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "hosts", "expression"])]
+        from: Option<PathBuf>,
         #[command(flatten)]
         selection: Selection,
     },
@@ -77,6 +98,14 @@ impl Rollout {
                     .into_inner();
                 (release, read_changes(answer)?, patience, operator)
             }
+            Self::Report {
+                release,
+                from: Some(path),
+                ..
+            } => return report::from_file(context, release, &path).await,
+            Self::Report {
+                release, selection, ..
+            } => return report::of_this_fleet(context, release, selection).await,
             Self::Watch {
                 release,
                 patience,

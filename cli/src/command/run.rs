@@ -262,6 +262,8 @@ impl Container {
             host_namespaces: self.host_namespace.clone(),
             capabilities: self.cap_add.clone(),
             stop_grace_seconds: self.stop_timeout,
+            // The coordinator fills it in from the release's policy, as it does the variant.
+            trusts_intermediate_code: false,
             ..wire::ContainerSpec::default()
         }
     }

@@ -68,6 +68,11 @@ impl Grid {
         self.rows.is_empty()
     }
 
+    /// Whether it has rows, or a title whose emptiness says something.
+    pub fn has_something_to_say(&self) -> bool {
+        !self.is_empty() || self.title.is_some()
+    }
+
     pub(super) fn to_table(&self, width: Option<u16>, colour: bool) -> String {
         let title = self
             .title

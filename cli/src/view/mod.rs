@@ -1,8 +1,10 @@
 //! What a person, or a script, gets to see.
 
 pub mod change;
+pub mod compat;
 pub mod container;
 pub mod done;
+pub mod explanation;
 pub mod fleet;
 pub mod grid;
 pub mod host;
@@ -11,7 +13,9 @@ pub mod plan;
 pub mod progress;
 pub mod quantity;
 pub mod release;
+pub mod report;
 pub mod token;
+pub mod vault;
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,10 @@ pub struct ReleaseSpec {
     pub ports: Vec<u32>,
     /// `None`: bootstrapped from Debian packages.
     pub base: Option<String>,
+    /// Empty: the plain runtime.
+    pub flavours: Vec<String>,
+    pub authorized_keys: Option<String>,
+    pub dockerfile: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -46,6 +50,9 @@ pub struct VariantBuild {
     pub artifact: Option<String>,
     pub content_bytes: u64,
     pub stored_bytes: u64,
+    /// Of these, what other variants of the release have too.
+    pub shared_content_bytes: u64,
+    pub shared_stored_bytes: u64,
     pub failure: Option<Failure>,
 }
 
@@ -113,6 +120,8 @@ impl TryFrom<wire::VariantBuild> for VariantBuild {
             artifact: Some(build.artifact).filter(|artifact| !artifact.is_empty()),
             content_bytes: build.content_bytes,
             stored_bytes: build.stored_bytes,
+            shared_content_bytes: build.shared_content_bytes,
+            shared_stored_bytes: build.shared_stored_bytes,
             failure: failure.map_err(|refusal| refusal.within("failure"))?,
         })
     }
@@ -128,7 +137,10 @@ impl TryFrom<wire::Release> for Release {
             debian_packages: spec.debian_packages,
             environment: spec.environment,
             ports: spec.ports,
-            base: Some(spec.base).filter(|base| !base.is_empty()),
+            base: present(spec.base),
+            flavours: spec.flavours,
+            authorized_keys: present(spec.authorized_keys),
+            dockerfile: present(spec.dockerfile),
         };
         Ok(Self {
             release: format!("{}:v{}", release.name, release.revision),
@@ -169,14 +181,35 @@ impl Builds {
                 state,
                 size(build.content_bytes),
                 size(build.stored_bytes),
+                Cell::maybe(build.sharing()),
                 Cell::maybe(build.artifact.as_ref().map(|digest| short(digest))),
                 Cell::maybe(build.lock.as_ref().map(|digest| short(digest))),
             ]
         };
-        Grid::new(["VARIANT", "STATE", "CONTENT", "STORED", "ARTIFACT", "LOCK"])
+        let header = [
+            "VARIANT", "STATE", "CONTENT", "STORED", "SHARING", "ARTIFACT", "LOCK",
+        ];
+        Grid::new(header)
             .when_empty("nothing to build")
             .with_rows(self.0.iter().map(row))
     }
+}
+
+impl VariantBuild {
+    /// What it costs beside the other variants, in stored bytes; nothing where it shares none.
+    fn sharing(&self) -> Option<String> {
+        (self.shared_stored_bytes > 0).then(|| {
+            format!(
+                "adds {} to the {} that it shares",
+                bytes(self.stored_bytes.saturating_sub(self.shared_stored_bytes)),
+                bytes(self.shared_stored_bytes)
+            )
+        })
+    }
+}
+
+fn present(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Enough digits of a digest for a person to tell two apart.
@@ -246,6 +279,20 @@ impl Tabular for Release {
             (
                 "base",
                 Cell::maybe(spec.and_then(|spec| spec.base.as_ref())),
+            ),
+            (
+                "flavours",
+                listed(
+                    spec.map(|spec| spec.flavours.as_slice())
+                        .unwrap_or_default(),
+                ),
+            ),
+            (
+                "dockerfile",
+                Cell::maybe(
+                    spec.and_then(|spec| spec.dockerfile.as_ref())
+                        .map(|text| format!("{} lines", text.lines().count())),
+                ),
             ),
             ("created", Cell::maybe(self.created_at.map(moment))),
             ("by", Cell::from(self.created_by.as_str())),

@@ -29,12 +29,14 @@ fn plan() -> Plan {
         python: "3.11".to_owned(),
         base: "bookworm".to_owned(),
         architecture: "x86_64".to_owned(),
+        compat_package: None,
     };
     let assignment = |host: &str, variant: &str, compatibility: &str, reason: &str| Assignment {
         host: host.to_owned(),
         variant: variant.to_owned(),
         compatibility: compatibility.to_owned(),
         reason: reason.to_owned(),
+        left_out_gpus: Vec::new(),
     };
     Plan {
         variants: vec![
@@ -61,6 +63,8 @@ fn plan() -> Plan {
             reason: "compute capability 3.7 has no code in TensorFlow 2.14".to_owned(),
             remedy: "use TensorFlow 2.12 or older".to_owned(),
         }],
+        exact: true,
+        ..Plan::default()
     }
 }
 

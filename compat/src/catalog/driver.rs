@@ -89,6 +89,14 @@ impl Row for ForwardCompat {
     }
 }
 
+impl ForwardCompat {
+    /// Whether the document promises that the package works. What an image's start-up check lets pass is no promise.
+    #[must_use]
+    pub fn is_promised(&self) -> bool {
+        self.basis != "image-require"
+    }
+}
+
 impl Catalog {
     /// The CUDA level that a driver prints, by its branch. A driver newer than the catalog counts as the newest branch
     /// known, one between two branches as the older; none for one older than all. It is the driver's own level and no

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::{
-    Base, Capability, CatalogError, CudaToolkit, CudaWheels, CudnnSupport, DriverBranch,
-    ForwardCompat, GpuProduct, Symptom, TensorflowGap, TensorflowRelease,
+    Base, Capability, CatalogError, CudaBase, CudaToolkit, CudaWheels, CudnnSupport, DriverBranch,
+    ForwardCompat, GpuProduct, RequireBrands, Symptom, TensorflowGap, TensorflowRelease,
+    image::ImageRow,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -13,11 +14,14 @@ pub(super) struct CatalogFile {
     pub base: Vec<Base>,
     pub capability: Vec<Capability>,
     pub cuda: Vec<CudaToolkit>,
+    pub cuda_base: Vec<CudaBase>,
     pub cuda_wheels: Vec<CudaWheels>,
     pub cudnn: Vec<CudnnSupport>,
     pub driver_branch: Vec<DriverBranch>,
     pub forward_compat: Vec<ForwardCompat>,
     pub gpu: Vec<GpuProduct>,
+    pub image: Vec<ImageRow>,
+    pub require_brands: Vec<RequireBrands>,
     pub symptom: Vec<Symptom>,
     pub tensorflow: Vec<TensorflowRelease>,
     pub tensorflow_gap: Vec<TensorflowGap>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Catalog, CatalogError, Row};
-use crate::version::{ComputeCapability, CudaVersion};
+use crate::version::{ComputeCapability, CudaVersion, DriverVersion};
 
 /// What CUDA and the drivers do for one compute capability.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +43,8 @@ pub struct GpuProduct {
     pub class: GpuClass,
     /// Its brand, as `NVIDIA_REQUIRE_*` spells it.
     pub brand: String,
+    /// The brand that newer drivers give it, where that changed.
+    pub rebrand: Option<Rebrand>,
     /// Whether compat packages work on it.
     pub forward: ForwardSupport,
     /// What a reader should know about the row.
@@ -57,8 +59,18 @@ pub struct GpuProduct {
     pub source: String,
 }
 
+/// A change of the brand that NVML gives a product.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rebrand {
+    /// The first driver branch with the new one.
+    pub branch: u32,
+    /// The new one, as `NVIDIA_REQUIRE_*` spells it.
+    pub brand: String,
+}
+
 /// What a GPU was sold for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GpuClass {
     /// A data-centre board.
@@ -114,6 +126,15 @@ impl Capability {
 }
 
 impl GpuProduct {
+    /// The brand that NVML gives it on a driver; on an unknown one, the first that it had.
+    #[must_use]
+    pub fn brand_on(&self, driver: Option<&DriverVersion>) -> &str {
+        match (&self.rebrand, driver) {
+            (Some(rebrand), Some(driver)) if driver.branch() >= rebrand.branch => &rebrand.brand,
+            _ => &self.brand,
+        }
+    }
+
     pub(super) fn validate(&self, catalog: &Catalog) -> Result<(), CatalogError> {
         match catalog.capabilities.get(&self.capability) {
             Some(_) => Ok(()),

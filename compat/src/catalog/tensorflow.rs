@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Catalog, CatalogError, CudaWheels, Row};
+use super::{Catalog, CatalogError, CudaBase, CudaWheels, Row};
 use crate::host::Architecture;
 use crate::version::{
     ComputeCapability, CudaVersion, CudnnVersion, GlibcVersion, PythonVersion, TensorflowMinor,
@@ -34,6 +34,8 @@ pub struct TensorflowRelease {
     pub extra_cudnn_below: Option<CudnnVersion>,
     /// The [`CudaWheels`] it loads; none where no such set is known.
     pub cuda_wheels: Option<String>,
+    /// The [`CudaBase`] that it runs on where there are no such wheels; none where no such base is known.
+    pub cuda_base: Option<String>,
     /// Whether the wheel's run path names the folders of the CUDA wheels. If not, the image sets `LD_LIBRARY_PATH`.
     #[serde(default)]
     pub finds_cuda_wheels: bool,
@@ -174,6 +176,14 @@ impl TensorflowRelease {
             })?;
             self.validate_wheels(wheels).map_err(problem)?;
         }
+        if let Some(name) = &self.cuda_base {
+            let base = catalog.cuda_bases.get(name).ok_or_else(|| {
+                problem(format!(
+                    "runs on the base {name:?}, which has no [[cuda_base]] row"
+                ))
+            })?;
+            self.validate_base(base).map_err(problem)?;
+        }
         Ok(())
     }
 
@@ -190,6 +200,36 @@ impl TensorflowRelease {
             return Err(format!(
                 "was built for cuDNN {}, but {:?} carries {}",
                 self.cudnn, wheels.name, wheels.cudnn
+            ));
+        }
+        Ok(())
+    }
+
+    /// A base brings libraries under the sonames of one CUDA level: before CUDA 11 they change with every minor.
+    fn validate_base(&self, base: &CudaBase) -> Result<(), String> {
+        let name = &base.name;
+        if base.cuda.level() != self.cuda {
+            return Err(format!(
+                "was built for CUDA {}, but {name:?} brings {}",
+                self.cuda, base.cuda
+            ));
+        }
+        if !base.cudnn.serves(&self.cudnn) {
+            return Err(format!(
+                "was built for cuDNN {}, but {name:?} brings {}",
+                self.cudnn, base.cudnn
+            ));
+        }
+        if !self.python.contains(&base.python) {
+            return Err(format!(
+                "has no wheel for Python {}, which {name:?} has",
+                base.python
+            ));
+        }
+        if base.glibc < self.glibc {
+            return Err(format!(
+                "needs glibc {}, but {name:?} has {}",
+                self.glibc, base.glibc
             ));
         }
         Ok(())

@@ -17,6 +17,7 @@ fn the_builtin_files_are_well_formed_and_no_row_hides_another() {
             .count()
     };
     assert_eq!(catalog.cuda.rows().count(), rows("cuda"));
+    assert_eq!(catalog.cuda_bases.rows().count(), rows("cuda_base"));
     assert_eq!(catalog.cuda_wheels.rows().count(), rows("cuda_wheels"));
     assert_eq!(catalog.cudnn.rows().count(), rows("cudnn"));
     assert_eq!(catalog.capabilities.rows().count(), rows("capability"));
@@ -35,6 +36,13 @@ fn the_builtin_files_are_well_formed_and_no_row_hides_another() {
         rows("tensorflow_gap")
     );
     assert_eq!(catalog.bases.rows().count(), rows("base"));
+    let file: CatalogFile = toml::from_str(include_str!("../../data/image.toml")).unwrap();
+    let images = file.image.into_iter().flat_map(ImageRow::each);
+    assert_eq!(catalog.images.rows().count(), images.count());
+    assert_eq!(
+        catalog.require_brands.rows().count(),
+        rows("require_brands")
+    );
     assert_eq!(catalog.symptoms.rows().count(), rows("symptom"));
 }
 
@@ -174,6 +182,64 @@ fn rows_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn every_release_built_for_cuda_9_to_11_has_wheels_or_a_base_with_its_libraries() {
+    let catalog = Catalog::builtin();
+    for release in catalog.tensorflow_releases() {
+        let served = release.cuda_wheels.is_some() || release.cuda_base.is_some();
+        assert_eq!(
+            served,
+            release.cuda.major() >= 9,
+            "TensorFlow {}",
+            release.minor
+        );
+    }
+    assert_eq!(
+        catalog
+            .cuda_base("cuda-10.1-cudnn-7.6-python-3.6")
+            .unwrap()
+            .suite,
+        "bionic"
+    );
+    assert!(catalog.cuda_base("cuda-10.1").is_none());
+}
+
+#[test]
+fn a_base_that_cannot_carry_its_release_is_refused() {
+    let row = |cuda: &str, cudnn: &str, python: &str, glibc: &str| {
+        let overlay = format!(
+            "[[cuda_base]]\nname = \"cuda-10.1-cudnn-7.6-python-3.6\"\ncuda = \"{cuda}\"\ncudnn = \"{cudnn}\"\n\
+             distribution = \"ubuntu\"\nsuite = \"bionic\"\npython = \"{python}\"\nglibc = \"{glibc}\"\nsource = \"x\"\n"
+        );
+        match Catalog::builtin().with_overlay("site.toml", &overlay) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(row("10.1.105", "7.6", "3.7", "2.17"), "");
+    for (problem, error) in [
+        ("has no [[cuda]] row", row("10.1.1", "7.6", "3.6", "2.27")),
+        (
+            "was built for CUDA 10.1, but \"cuda-10.1-cudnn-7.6-python-3.6\" brings 10.2.89",
+            row("10.2.89", "7.6", "3.6", "2.27"),
+        ),
+        (
+            "was built for cuDNN 7.6, but",
+            row("10.1.105", "7.5", "3.6", "2.27"),
+        ),
+        (
+            "has no wheel for Python 3.9, which",
+            row("10.1.105", "7.6", "3.9", "2.27"),
+        ),
+        (
+            "needs glibc 2.12, but",
+            row("10.1.105", "7.6", "3.6", "2.11"),
+        ),
+    ] {
+        assert!(error.contains(problem), "{error:?} says {problem:?}");
+    }
+}
+
+#[test]
 fn the_cuda_level_of_a_driver_follows_its_branch() {
     let level = |text: &str| {
         Catalog::builtin()
@@ -200,59 +266,6 @@ fn the_cuda_level_of_a_driver_follows_its_branch() {
 }
 
 #[test]
-fn gpus_are_found_by_the_names_that_nvml_nvidia_smi_and_people_write() {
-    for (name, product, capability) in [
-        ("Tesla V100-SXM2-16GB", "V100", "7.0"),
-        ("Tesla V100-DGXS-32GB", "V100", "7.0"),
-        ("V100", "V100", "7.0"),
-        ("NVIDIA A100-SXM4-40GB", "A100", "8.0"),
-        ("NVIDIA A100 80GB PCIe", "A100", "8.0"),
-        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "A100", "8.0"),
-        ("a100", "A100", "8.0"),
-        ("Tesla T4", "T4", "7.5"),
-        ("NVIDIA T4", "T4", "7.5"),
-        ("T400", "T400", "7.5"),
-        ("Tesla K80", "Tesla K80", "3.7"),
-        ("Tesla K20Xm", "Tesla K20", "3.5"),
-        ("Tesla P100-PCIE-16GB", "Tesla P100", "6.0"),
-        ("rtx 3090", "GeForce RTX 3090", "8.6"),
-        ("NVIDIA GeForce RTX 3090 Ti", "GeForce RTX 3090 Ti", "8.6"),
-        (
-            "NVIDIA GeForce RTX 4070 Ti SUPER",
-            "GeForce RTX 4070 Ti",
-            "8.9",
-        ),
-        (
-            "NVIDIA GeForce RTX 3080 Laptop GPU",
-            "GeForce RTX 3080",
-            "8.6",
-        ),
-        ("GeForce GTX 1080 Ti", "GeForce GTX 1080 Ti", "6.1"),
-        ("1080 ti", "GeForce GTX 1080 Ti", "6.1"),
-        ("Quadro RTX 6000", "Quadro RTX 6000", "7.5"),
-        ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada", "8.9"),
-        ("NVIDIA RTX A4000", "RTX A4000", "8.6"),
-        ("NVIDIA TITAN X (Pascal)", "TITAN X (Pascal)", "6.1"),
-        ("GeForce GTX TITAN X", "GeForce GTX TITAN X", "5.2"),
-        ("NVIDIA TITAN RTX", "TITAN RTX", "7.5"),
-        ("NVIDIA H100 80GB HBM3", "H100", "9.0"),
-        ("NVIDIA H200 NVL", "H200", "9.0"),
-        ("NVIDIA GH200 480GB", "GH200", "9.0"),
-        ("NVIDIA L40S", "L40S", "8.9"),
-        ("NVIDIA B200", "B200", "10.0"),
-    ] {
-        let found = Catalog::builtin()
-            .gpu(name)
-            .unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(
-            (found.name.as_str(), found.capability.to_string().as_str()),
-            (product, capability),
-            "{name}"
-        );
-    }
-}
-
-#[test]
 fn every_product_is_found_by_its_own_names() {
     for product in Catalog::builtin().gpus.rows() {
         for name in std::iter::once(&product.name).chain(&product.aliases) {
@@ -272,19 +285,20 @@ fn an_ambiguous_name_is_refused_with_the_candidates() {
         error.to_string(),
         "\"titan x\" could be any of GeForce GTX TITAN X, TITAN X (Pascal)"
     );
-    assert!(matches!(
-        Catalog::builtin().gpu("rtx 6000"),
-        Err(GpuLookupError::Ambiguous { .. })
-    ));
-    for name in ["", "NVIDIA", "GeForce RTX", "Voodoo 2", "Tesla"] {
-        assert!(
-            matches!(
-                Catalog::builtin().gpu(name),
-                Err(GpuLookupError::Unknown { .. })
-            ),
-            "{name:?}"
-        );
-    }
+}
+
+#[test]
+fn the_brand_of_a_product_follows_the_driver_where_nvml_changed_it() {
+    let catalog = Catalog::builtin();
+    let brand = |name: &str, text: &str| catalog.gpu(name).unwrap().brand_on(Some(&driver(text)));
+    assert_eq!(brand("Tesla T4", "460.32.03"), "tesla");
+    assert_eq!(brand("Tesla T4", "510.47.03"), "nvidia");
+    assert_eq!(brand("Tesla V100-SXM2-16GB", "550.127.05"), "tesla");
+    assert_eq!(brand("NVIDIA H100 NVL", "580.65.06"), "nvidia");
+    assert_eq!(brand("NVIDIA GeForce RTX 4090", "545.23.06"), "geforce");
+    assert_eq!(brand("NVIDIA TITAN RTX", "520.61.05"), "titan");
+    assert_eq!(brand("NVIDIA RTX A6000", "550.127.05"), "nvidiartx");
+    assert_eq!(catalog.gpu("T4").unwrap().brand_on(None), "tesla");
 }
 
 #[test]

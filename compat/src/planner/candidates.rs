@@ -2,25 +2,42 @@
 
 use std::collections::BTreeMap;
 
-use super::{Consideration, PlanError, Policy, Variant};
+use super::consideration::Consideration;
+use super::plan::Variant;
+use super::{PlanError, Question};
 use crate::catalog::{Catalog, TensorflowRelease};
-use crate::host::{Architecture, HostFacts, HostName};
+use crate::host::{Architecture, HostName};
+use crate::policy::Preference;
 use crate::recipe::{Recipe, RecipeGap, RecipeId};
 use crate::release::ReleaseSpec;
-use crate::verdict::check;
+use crate::rules::Rule;
+use crate::verdict::KnownHost;
 use crate::version::TensorflowVersion;
 
-/// A recipe, or why there is none, for one TensorFlow release.
-type Candidate = (TensorflowVersion, Result<Recipe, RecipeGap>);
+/// What one TensorFlow release offers on one architecture.
+struct Candidate {
+    tensorflow: TensorflowVersion,
+    /// Without a compat package, or why there is none.
+    plain: Result<Recipe, RecipeGap>,
+    /// With each compat package, where the policy allows them.
+    with_compat: Vec<Recipe>,
+}
 
 pub(super) struct Candidates {
     gpu: BTreeMap<Architecture, Vec<Candidate>>,
     cpu: BTreeMap<Architecture, Vec<Candidate>>,
+    /// The place of each recipe: newest TensorFlow first, then architecture, then without compat package before with an
+    /// older before with a newer one.
+    order: BTreeMap<RecipeId, usize>,
 }
 
 impl Candidates {
-    pub fn new(catalog: &Catalog, release: &ReleaseSpec) -> Result<Self, PlanError> {
-        let allowed = allowed(catalog, release)?;
+    pub fn new(question: &Question<'_>) -> Result<Self, PlanError> {
+        let allowed = allowed(
+            question.catalog,
+            question.release,
+            &question.policy.preference,
+        )?;
         let each = |make: fn(
             &Catalog,
             &TensorflowRelease,
@@ -33,54 +50,56 @@ impl Candidates {
                     let candidates = allowed
                         .iter()
                         .map(|(row, patch)| {
-                            ((*patch).clone(), make(catalog, row, patch, architecture))
+                            let made = make(question.catalog, row, patch, architecture);
+                            Candidate::new(question, patch, made)
                         })
                         .collect();
                     (architecture, candidates)
                 })
-                .collect()
+                .collect::<BTreeMap<_, Vec<Candidate>>>()
         };
-        Ok(Self {
-            gpu: each(Recipe::for_gpu),
-            cpu: each(Recipe::for_cpu),
-        })
+        let (gpu, cpu) = (each(Recipe::for_gpu), each(Recipe::for_cpu));
+        let mut candidates = Self {
+            gpu,
+            cpu,
+            order: BTreeMap::new(),
+        };
+        let mut recipes: Vec<&Recipe> = candidates.recipes().collect();
+        recipes.sort_by(|a, b| {
+            let compat = |recipe: &Recipe| {
+                let stack = recipe.cuda.as_ref()?;
+                stack.compat.as_ref().map(|compat| compat.cuda)
+            };
+            let rest = |recipe: &Recipe| (recipe.cuda.is_none(), recipe.architecture);
+            b.tensorflow
+                .cmp(&a.tensorflow)
+                .then_with(|| rest(a).cmp(&rest(b)))
+                .then_with(|| compat(a).cmp(&compat(b)))
+        });
+        candidates.order = recipes
+            .into_iter()
+            .enumerate()
+            .map(|(place, recipe)| (recipe.id.clone(), place))
+            .collect();
+        Ok(candidates)
     }
 
     /// Asks the rules about every candidate for a host's devices.
-    pub fn consider(
-        &self,
-        catalog: &Catalog,
-        host: &HostFacts,
-        policy: &Policy,
-    ) -> Vec<Consideration> {
-        let judge = |candidates: &BTreeMap<Architecture, Vec<Candidate>>| -> Vec<Consideration> {
-            let candidates = candidates
-                .get(&host.architecture)
-                .map_or(&[][..], Vec::as_slice);
-            candidates
-                .iter()
-                .map(|(tensorflow, candidate)| match candidate {
-                    Ok(recipe) => Consideration::Recipe {
-                        recipe: recipe.id.clone(),
-                        tensorflow: tensorflow.clone(),
-                        verdict: check(catalog, host, recipe),
-                    },
-                    Err(gap) => Consideration::Gap {
-                        tensorflow: tensorflow.clone(),
-                        gap: gap.clone(),
-                    },
-                })
-                .collect()
-        };
-        if !host.wants_gpu() {
-            return judge(&self.cpu);
+    pub fn consider(&self, question: &Question<'_>, host: &KnownHost<'_>) -> Vec<Consideration> {
+        if !host.facts.wants_gpu() {
+            return judge(&self.cpu, question, host);
         }
-        let mut considered = judge(&self.gpu);
+        let mut considered = judge(&self.gpu, question, host);
         let served = considered.iter().any(Consideration::is_accepted);
-        if policy.cpu_fallback && !served {
-            considered.extend(judge(&self.cpu));
+        if question.policy.cpu_fallback && !served {
+            considered.extend(judge(&self.cpu, question, host));
         }
         considered
+    }
+
+    /// A recipe's place; smaller is better.
+    pub fn place(&self, id: &RecipeId) -> Option<usize> {
+        self.order.get(id).copied()
     }
 
     /// The recipe of that name.
@@ -88,7 +107,7 @@ impl Candidates {
         self.recipes().find(|recipe| recipe.id == *id)
     }
 
-    /// The chosen recipes with their hosts, newest TensorFlow first, CUDA before CPU.
+    /// The chosen recipes with their hosts, best first.
     pub fn variants(&self, mut chosen: BTreeMap<RecipeId, Vec<HostName>>) -> Vec<Variant> {
         let mut variants: Vec<Variant> = self
             .recipes()
@@ -99,38 +118,105 @@ impl Candidates {
                 })
             })
             .collect();
-        variants.sort_by(|a, b| {
-            let order =
-                |variant: &Variant| (variant.recipe.cuda.is_none(), variant.recipe.architecture);
-            b.recipe
-                .tensorflow
-                .cmp(&a.recipe.tensorflow)
-                .then_with(|| order(a).cmp(&order(b)))
-        });
+        variants.sort_by_key(|variant| self.place(&variant.recipe.id));
         variants
     }
 
     fn recipes(&self) -> impl Iterator<Item = &Recipe> {
-        self.gpu
-            .values()
-            .chain(self.cpu.values())
-            .flatten()
-            .filter_map(|(_, candidate)| candidate.as_ref().ok())
+        let candidates = self.gpu.values().chain(self.cpu.values()).flatten();
+        candidates.flat_map(|candidate| candidate.plain.iter().chain(&candidate.with_compat))
     }
 }
 
-/// The newest allowed patch of each TensorFlow minor version, newest first.
+impl Candidate {
+    /// A recipe that nothing here builds, and that is not there either, is no candidate.
+    fn new(
+        question: &Question<'_>,
+        tensorflow: &TensorflowVersion,
+        made: Result<Recipe, RecipeGap>,
+    ) -> Self {
+        let available = |recipe: &Recipe| {
+            let stock = question.stock;
+            stock.builds_for(recipe.architecture) || stock.built.contains_key(&recipe.id)
+        };
+        let with_compat = match &made {
+            Ok(recipe) if question.policy.forward_compatibility => {
+                let mut recipes = recipe.with_compat(question.catalog);
+                recipes.retain(available);
+                recipes
+            }
+            _ => Vec::new(),
+        };
+        let plain = made.and_then(|recipe| {
+            if available(&recipe) {
+                Ok(recipe)
+            } else {
+                Err(RecipeGap::NoBuilder {
+                    tensorflow: tensorflow.clone(),
+                    architecture: recipe.architecture,
+                })
+            }
+        });
+        Self {
+            tensorflow: tensorflow.clone(),
+            plain,
+            with_compat,
+        }
+    }
+
+    fn judge(&self, question: &Question<'_>, host: &KnownHost<'_>) -> Vec<Consideration> {
+        let considered = |recipe: &Recipe| Consideration::Recipe {
+            recipe: recipe.id.clone(),
+            tensorflow: self.tensorflow.clone(),
+            verdict: question.check(host, recipe),
+        };
+        let plain = match &self.plain {
+            Ok(recipe) => considered(recipe),
+            Err(gap) => Consideration::Gap {
+                tensorflow: self.tensorflow.clone(),
+                gap: gap.clone(),
+            },
+        };
+        // A package is one more part that has to match, so it is taken only where the driver is what stands in the way.
+        let lacks_driver = plain.refusal().is_some_and(|refusal| {
+            matches!(refusal.rule, Rule::DriverRunsCuda | Rule::MachineCode)
+        });
+        let with_compat = self.with_compat.iter().filter(|_| lacks_driver);
+        std::iter::once(plain)
+            .chain(with_compat.map(considered))
+            .collect()
+    }
+}
+
+fn judge(
+    candidates: &BTreeMap<Architecture, Vec<Candidate>>,
+    question: &Question<'_>,
+    host: &KnownHost<'_>,
+) -> Vec<Consideration> {
+    candidates
+        .get(&host.facts.architecture)
+        .into_iter()
+        .flatten()
+        .flat_map(|candidate| candidate.judge(question, host))
+        .collect()
+}
+
+/// The newest allowed patch of each TensorFlow minor version, newest first; a pinned one instead of its minor's newest.
 fn allowed<'a>(
     catalog: &'a Catalog,
     release: &ReleaseSpec,
+    preference: &Preference,
 ) -> Result<Vec<(&'a TensorflowRelease, &'a TensorflowVersion)>, PlanError> {
     let allowed: Vec<_> = catalog
         .tensorflow_releases()
         .filter_map(|row| {
-            row.patches
-                .iter()
-                .rfind(|patch| release.tensorflow.allows(patch))
-                .map(|patch| (row, patch))
+            let is_pinned = |patch: &&TensorflowVersion| {
+                matches!(preference, Preference::Pinned(version) if version == *patch)
+            };
+            let mut allowed = row.patches.iter().rev();
+            let newest = allowed.find(|patch| release.tensorflow.allows(patch))?;
+            let pinned = allowed.find(|patch| is_pinned(patch) && release.tensorflow.allows(patch));
+            Some((row, pinned.unwrap_or(newest)))
         })
         .collect();
     let (Some((newest, _)), Some((oldest, _))) = (allowed.first(), allowed.last()) else {

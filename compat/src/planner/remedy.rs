@@ -1,25 +1,28 @@
 //! Why a host gets nothing, and what to do about it.
 
-use super::Consideration;
+use super::Question;
 use super::candidates::Candidates;
-use crate::catalog::Catalog;
-use crate::host::HostFacts;
-use crate::recipe::RecipeId;
+use super::consideration::Consideration;
+use crate::host::{DriverHealth, HostFacts};
+use crate::policy::Policy;
+use crate::recipe::{Recipe, RecipeId};
 use crate::rules::Refusal;
-use crate::verdict::{Verdict, check};
+use crate::verdict::{KnownHost, Verdict};
 use crate::version::{DriverVersion, TensorflowVersion};
 
 /// A host that gets nothing.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct LeftOut {
     pub reason: String,
     pub remedy: String,
+    /// The driver that cures it, and what the host then gets.
+    pub upgrade: Option<(DriverVersion, RecipeId)>,
 }
 
 /// Why a host gets nothing, and the cheapest cure: the smallest driver upgrade after which some recipe is accepted, as
 /// the rules themselves say; where no driver helps, what the newest recipe's refusal advises.
 pub(super) fn left_out(
-    catalog: &Catalog,
+    question: &Question<'_>,
     candidates: &Candidates,
     host: &HostFacts,
     considered: &[Consideration],
@@ -39,52 +42,94 @@ pub(super) fn left_out(
         .collect();
     let cures: Vec<_> = refused
         .iter()
-        .map(|(recipe, tensorflow, refusal)| {
-            (
-                cure(catalog, candidates, host, recipe, refusal),
-                *tensorflow,
-                *refusal,
-            )
+        .map(|(id, tensorflow, refusal)| {
+            let cure = match candidates.recipe(id) {
+                Some(recipe) => cure(question, host, recipe, refusal),
+                None => Cure::None((*refusal).clone()),
+            };
+            (cure, *id, *tensorflow, *refusal)
         })
         .collect();
     let upgrades = cures
         .iter()
-        .filter_map(|(cure, tensorflow, refusal)| match cure {
-            Cure::Upgrade { driver, remedy } => Some((driver, remedy, tensorflow, refusal)),
+        .filter_map(|(cure, id, tensorflow, refusal)| match cure {
+            Cure::Upgrade { driver, remedy } => Some((driver, remedy, *id, *tensorflow, refusal)),
             Cure::None(_) => None,
         });
     // The first of equals is the newest TensorFlow.
     let cheapest = upgrades.min_by_key(|(driver, ..)| *driver);
-    let (reason, remedy) = match (cheapest, cures.first()) {
-        (Some((_, remedy, tensorflow, refusal)), _) => (
-            refusal.reason.clone(),
-            format!("{remedy}; TensorFlow {tensorflow} then runs"),
-        ),
-        (None, Some((Cure::None(refusal), ..))) => (refusal.reason.clone(), refusal.remedy.clone()),
+    match (cheapest, cures.first()) {
+        (Some((driver, remedy, id, tensorflow, refusal)), _) => {
+            let package = package_instead(question, host).map(|package| {
+                format!(", or allow {package} in the image (forward_compatibility)")
+            });
+            LeftOut {
+                reason: refusal.reason.clone(),
+                remedy: format!(
+                    "{remedy}; TensorFlow {tensorflow} then runs{}",
+                    package.unwrap_or_default()
+                ),
+                upgrade: Some((driver.clone(), id.clone())),
+            }
+        }
+        (None, Some((Cure::None(refusal), ..))) => LeftOut {
+            reason: refusal.reason.clone(),
+            remedy: refusal.remedy.clone(),
+            upgrade: None,
+        },
         _ => no_recipe(host, considered),
-    };
-    LeftOut { reason, remedy }
+    }
 }
 
-fn no_recipe(host: &HostFacts, considered: &[Consideration]) -> (String, String) {
+fn no_recipe(host: &HostFacts, considered: &[Consideration]) -> LeftOut {
     let gap = considered
         .iter()
         .find_map(|consideration| match consideration {
             Consideration::Gap { gap, .. } => Some(gap),
             Consideration::Recipe { .. } => None,
         });
-    match gap {
+    let (reason, remedy) = match gap {
         Some(gap) => (gap.to_string(), gap.remedy()),
         None => (
             format!("no recipe is known for {}", host.architecture),
             "give the coordinator the rows that are missing (`catalog` in coordinator.toml)"
                 .to_owned(),
         ),
+    };
+    LeftOut {
+        reason,
+        remedy,
+        upgrade: None,
     }
 }
 
+/// The compat package that would serve the host if the policy allowed one.
+fn package_instead(question: &Question<'_>, host: &HostFacts) -> Option<String> {
+    if question.policy.forward_compatibility {
+        return None;
+    }
+    let policy = Policy {
+        forward_compatibility: true,
+        ..question.policy.clone()
+    };
+    let allowing = Question {
+        policy: &policy,
+        ..*question
+    };
+    let candidates = Candidates::new(&allowing).ok()?;
+    let known = KnownHost::new(question.catalog, host);
+    candidates
+        .consider(&allowing, &known)
+        .iter()
+        .filter_map(Consideration::accepted)
+        .find_map(|accepted| {
+            let stack = candidates.recipe(accepted.recipe)?.cuda.as_ref()?;
+            Some(stack.compat.as_ref()?.package.clone())
+        })
+}
+
 /// What makes a refused recipe run.
-enum Cure {
+pub(super) enum Cure {
     /// This driver, as the refusal that asked for it says.
     Upgrade {
         driver: DriverVersion,
@@ -95,17 +140,13 @@ enum Cure {
 }
 
 /// Asks the rules again with the driver that each refusal wants, until they accept the recipe or want something else.
-fn cure(
-    catalog: &Catalog,
-    candidates: &Candidates,
+pub(super) fn cure(
+    question: &Question<'_>,
     host: &HostFacts,
-    recipe: &RecipeId,
+    recipe: &Recipe,
     refusal: &Refusal,
 ) -> Cure {
     let mut refusal = refusal.clone();
-    let Some(recipe) = candidates.recipe(recipe) else {
-        return Cure::None(refusal);
-    };
     let mut upgraded = host.clone();
     loop {
         let Some(driver) = refusal
@@ -115,8 +156,7 @@ fn cure(
         else {
             return Cure::None(refusal);
         };
-        upgraded.driver_version = Some(driver.clone());
-        match check(catalog, &upgraded, recipe) {
+        match with_driver(question, &mut upgraded, recipe, &driver) {
             Verdict::Accepted { .. } => {
                 return Cure::Upgrade {
                     driver,
@@ -126,4 +166,16 @@ fn cure(
             Verdict::Refused { refusal: next, .. } => refusal = next,
         }
     }
+}
+
+/// What the rules would say after an upgrade.
+pub(super) fn with_driver(
+    question: &Question<'_>,
+    host: &mut HostFacts,
+    recipe: &Recipe,
+    driver: &DriverVersion,
+) -> Verdict {
+    host.driver_version = Some(driver.clone());
+    host.driver_health = DriverHealth::Working;
+    question.check(&KnownHost::new(question.catalog, host), recipe)
 }

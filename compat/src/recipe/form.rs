@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BaseImage, CudaStack, Recipe, RecipeId};
+use super::{BaseImage, CompatPackage, CudaStack, Recipe, RecipeId};
 use crate::host::Architecture;
 use crate::version::{CudaRelease, CudaVersion, CudnnVersion, PythonVersion, TensorflowVersion};
 
@@ -17,6 +17,8 @@ pub(super) struct RecipeForm {
     cudnn: Option<CudnnVersion>,
     #[serde(default)]
     needs_library_path: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compat: Option<CompatPackage>,
     python: PythonVersion,
     base: BaseImage,
     architecture: Architecture,
@@ -28,7 +30,7 @@ pub(super) struct RecipeForm {
 /// CUDA fields of which some are set and others are not, or do not agree.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "recipe {0}: cuda, cuda_release, cuda_built_for and cudnn belong together: all of one toolkit, or all null"
+    "recipe {0}: cuda, cuda_release, cuda_built_for, cudnn and compat belong together: all of one toolkit, or all null"
 )]
 pub(super) struct HalfCuda(RecipeId);
 
@@ -38,6 +40,7 @@ impl From<Recipe> for RecipeForm {
             .cuda
             .as_ref()
             .is_some_and(|stack| stack.needs_library_path);
+        let compat = recipe.cuda.as_ref().and_then(|stack| stack.compat.clone());
         let (cuda, cuda_release, cuda_built_for, cudnn) = match recipe.cuda {
             Some(stack) => (
                 Some(stack.installed.level()),
@@ -55,6 +58,7 @@ impl From<Recipe> for RecipeForm {
             cuda_built_for,
             cudnn,
             needs_library_path,
+            compat,
             python: recipe.python,
             base: recipe.base,
             architecture: recipe.architecture,
@@ -74,7 +78,7 @@ impl TryFrom<RecipeForm> for Recipe {
             form.cuda_built_for,
             form.cudnn,
         ) {
-            (None, None, None, None) => None,
+            (None, None, None, None) if form.compat.is_none() => None,
             (Some(level), Some(installed), Some(built_for), Some(cudnn))
                 if installed.level() == level =>
             {
@@ -83,6 +87,7 @@ impl TryFrom<RecipeForm> for Recipe {
                     built_for,
                     cudnn,
                     needs_library_path: form.needs_library_path,
+                    compat: form.compat,
                 })
             }
             _ => return Err(HalfCuda(form.id)),

@@ -41,6 +41,14 @@ pub enum RecipeGap {
         /// What it was built for.
         cuda: CudaVersion,
     },
+    /// Nothing here builds for the architecture.
+    #[error("no {architecture} builder: {tensorflow} cannot be built here", tensorflow = format!("TensorFlow {tensorflow}"))]
+    NoBuilder {
+        /// The release.
+        tensorflow: TensorflowVersion,
+        /// The architecture.
+        architecture: Architecture,
+    },
     /// No base has a Python that it has a wheel for.
     #[error("no base has a Python that TensorFlow {tensorflow} has a wheel for ({python})")]
     NoBase {
@@ -72,6 +80,9 @@ impl RecipeGap {
                 "choose TensorFlow 2.5 or newer, or give the coordinator a [[cuda_wheels]] row (`catalog` in coordinator.toml)"
                     .to_owned()
             }
+            Self::NoBuilder { architecture, .. } => format!(
+                "give the coordinator a [[builder]] whose engine runs on {architecture} (coordinator.toml)"
+            ),
             Self::NoBase { .. } => {
                 "give the coordinator a [[base]] row with such a Python (`catalog` in coordinator.toml)"
                     .to_owned()

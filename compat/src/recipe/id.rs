@@ -9,7 +9,8 @@ use super::CudaStack;
 use crate::host::Architecture;
 use crate::version::TensorflowVersion;
 
-/// A recipe's name within a release: `tf2.15.1-cuda12.2`, `tf2.15.1-cpu`, `tf2.15.1-cpu-aarch64`. Fit for an image tag.
+/// A recipe's name within a release: `tf2.15.1-cuda12.2`, `tf2.21.0-cuda12.5-compat12.8`, `tf2.15.1-cpu`,
+/// `tf2.15.1-cpu-aarch64`. Fit for an image tag.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RecipeId(String);
@@ -29,13 +30,28 @@ impl RecipeId {
     ) -> Self {
         let device = cuda.map_or_else(
             || "cpu".to_owned(),
-            |stack| format!("cuda{}", stack.installed.level()),
+            |stack| {
+                let compat = stack.compat.as_ref();
+                let compat = compat.map(|compat| format!("-compat{}", compat.cuda));
+                format!(
+                    "cuda{}{}",
+                    stack.installed.level(),
+                    compat.unwrap_or_default()
+                )
+            },
         );
         // The architecture is said only where it is not what everybody assumes.
         match architecture {
             Architecture::X86_64 => Self(format!("tf{tensorflow}-{device}")),
             Architecture::Aarch64 => Self(format!("tf{tensorflow}-{device}-{architecture}")),
         }
+    }
+
+    /// The TensorFlow release that the name begins with; none: it is not a name that this crate makes.
+    #[must_use]
+    pub fn tensorflow(&self) -> Option<TensorflowVersion> {
+        let rest = self.0.strip_prefix("tf")?;
+        rest.split('-').next()?.parse().ok()
     }
 
     /// The name.

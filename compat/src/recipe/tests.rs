@@ -113,14 +113,69 @@ fn what_has_no_wheel_says_so() {
         gap.to_string(),
         "TensorFlow 2.15.1 has no GPU wheel for aarch64"
     );
-    let gap = recipe("2.3.4", Architecture::X86_64, Recipe::for_gpu).unwrap_err();
+    let gap = recipe("1.4.1", Architecture::X86_64, Recipe::for_gpu).unwrap_err();
     assert_eq!(
         gap.to_string(),
-        "no set of CUDA wheels is known for TensorFlow 2.3.4, which was built for CUDA 10.1"
+        "no set of CUDA wheels is known for TensorFlow 1.4.1, which was built for CUDA 8.0"
     );
     let cpu = recipe("2.15.1", Architecture::Aarch64, Recipe::for_cpu).unwrap();
     assert_eq!(cpu.id.as_str(), "tf2.15.1-cpu-aarch64");
     assert_eq!(cpu.requirements[0], "tensorflow==2.15.1");
+}
+
+#[test]
+fn what_has_no_cuda_wheels_stands_on_an_imported_base_that_brings_cuda() {
+    let recipe = recipe("2.3.4", Architecture::X86_64, Recipe::for_gpu).unwrap();
+    assert_eq!(recipe.id.as_str(), "tf2.3.4-cuda10.1");
+    assert_eq!(
+        recipe.base,
+        BaseImage::Imported("cuda-10.1-cudnn-7.6-python-3.6".to_owned())
+    );
+    assert_eq!(recipe.python.to_string(), "3.6");
+    assert_eq!(recipe.requirements, ["tensorflow==2.3.4"]);
+    let json = serde_json::to_value(&recipe).unwrap();
+    assert_eq!(json["base"], "cuda-10.1-cudnn-7.6-python-3.6");
+    assert_eq!(serde_json::from_value::<Recipe>(json).unwrap(), recipe);
+}
+
+#[test]
+fn a_compat_package_gives_at_least_the_installed_cuda() {
+    let plain = recipe("2.19.1", Architecture::X86_64, Recipe::for_gpu).unwrap();
+    let with_compat = plain.with_compat(Catalog::builtin());
+    assert_eq!(with_compat[0].id.as_str(), "tf2.19.1-cuda12.5-compat12.5");
+    let levels: Vec<CudaVersion> = with_compat
+        .iter()
+        .map(|recipe| recipe.cuda.as_ref().unwrap().compat.as_ref().unwrap().cuda)
+        .collect();
+    assert!(levels.is_sorted() && levels.iter().all(|level| *level >= CudaVersion::new(12, 5)));
+    let json = serde_json::to_value(&with_compat[0]).unwrap();
+    assert_eq!(json["compat"]["package"], "cuda-compat-12-5");
+    assert_eq!(
+        serde_json::from_value::<Recipe>(json).unwrap(),
+        with_compat[0]
+    );
+}
+
+#[test]
+fn a_recipe_is_found_again_by_its_name() {
+    for name in [
+        "tf2.15.1-cuda12.2",
+        "tf2.15.0-cuda12.2",
+        "tf2.15.1-cpu",
+        "tf2.21.0-cuda12.5-compat12.8",
+        "tf1.15.5-cuda10.0",
+    ] {
+        let id: RecipeId = name.parse().unwrap();
+        let recipe = Recipe::named(Catalog::builtin(), &id, Architecture::X86_64).unwrap();
+        assert_eq!(recipe.id, id);
+    }
+    for unknown in ["tf2.15.1-cuda12.3", "tf9.9.9-cpu", "jupyter", "tf"] {
+        let id: RecipeId = unknown.parse().unwrap();
+        assert_eq!(
+            Recipe::named(Catalog::builtin(), &id, Architecture::X86_64),
+            None
+        );
+    }
 }
 
 #[test]

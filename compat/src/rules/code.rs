@@ -1,15 +1,20 @@
 //! TensorFlow's own kernels to GPU.
 
+use serde::{Deserialize, Serialize};
+
 use super::cuda::upgrade_to;
 use super::{Finding, KnownGpu, Refusal, Rule};
 use crate::catalog::{Catalog, TensorflowRelease};
+use crate::recipe::CompatPackage;
 use crate::version::{ComputeCapability, CudaVersion, DriverVersion};
 
 /// What intermediate code (PTX) is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PtxReading {
     /// Only what the host's driver can compile: one whose own CUDA is at least that of the compiler which wrote it.
     /// Minor-version compatibility does not cover this (CUDA_ERROR_UNSUPPORTED_PTX_VERSION, 222).
+    #[default]
     Strict,
     /// All of it, as if the driver could.
     Lenient,
@@ -58,7 +63,13 @@ pub fn machine_code(
     gpu: &KnownGpu<'_>,
     release: &TensorflowRelease,
     reading: PtxReading,
+    compat: Option<&CompatPackage>,
 ) -> Result<Finding, Refusal> {
+    let compiler = Compiler {
+        catalog,
+        driver,
+        compat,
+    };
     let capability = gpu.capability();
     if let Some(compiles) = &release.driver_compiles
         && compiles.capabilities.contains(&capability)
@@ -68,7 +79,7 @@ pub fn machine_code(
             "some kernels of TensorFlow {} have no machine code for {gpu}",
             release.minor
         );
-        return driver_compiles(catalog, driver, gpu, compiles.cuda, &fact, &release.source);
+        return compiler.compiles(gpu, compiles.cuda, &fact, &release.source);
     }
     let machine = release
         .sass
@@ -94,58 +105,72 @@ pub fn machine_code(
             );
             match reading {
                 PtxReading::Lenient => Ok(Finding::new(Rule::MachineCode, fact, &release.source)),
-                PtxReading::Strict => {
-                    driver_compiles(catalog, driver, gpu, release.cuda, &fact, &release.source)
-                }
+                PtxReading::Strict => compiler.compiles(gpu, release.cuda, &fact, &release.source),
             }
         }
         None => Err(no_code(gpu, release)),
     }
 }
 
-/// Whether the driver can compile what a toolkit of level `cuda` wrote.
-fn driver_compiles(
-    catalog: &Catalog,
-    driver: &DriverVersion,
-    gpu: &KnownGpu<'_>,
-    cuda: CudaVersion,
-    fact: &str,
-    source: &str,
-) -> Result<Finding, Refusal> {
-    let own = catalog
-        .newest_native(driver)
-        .map(|toolkit| toolkit.release.level());
-    if let Some(own) = own.filter(|own| *own >= cuda) {
-        return Ok(Finding::new(
-            Rule::MachineCode,
-            format!("{fact}; driver {driver} (CUDA {own}) compiles it"),
-            source,
-        ));
-    }
-    let own = own.map_or_else(|| "an older CUDA".to_owned(), |own| format!("CUDA {own}"));
-    let reason = format!(
-        "{fact}; driver {driver} ({own}) cannot compile that: it takes a driver of CUDA {cuda}"
-    );
-    let needed = catalog
-        .cuda_releases(cuda)
-        .find_map(|toolkit| toolkit.driver.as_ref());
-    Err(match needed {
-        Some(needed)
-            if gpu
-                .row
-                .last_driver_branch
-                .is_none_or(|last| needed.branch() <= last) =>
-        {
-            let remedy = upgrade_to(needed, std::slice::from_ref(gpu));
-            Refusal::new(Rule::MachineCode, reason, remedy, BINARY_RULES).needing(needed.clone())
+/// What turns intermediate code into machine code on the host: the driver, or the compat package's half of a newer one.
+struct Compiler<'a> {
+    catalog: &'a Catalog,
+    driver: &'a DriverVersion,
+    compat: Option<&'a CompatPackage>,
+}
+
+impl Compiler<'_> {
+    /// Whether it can compile what a toolkit of level `cuda` wrote.
+    fn compiles(
+        &self,
+        gpu: &KnownGpu<'_>,
+        cuda: CudaVersion,
+        fact: &str,
+        source: &str,
+    ) -> Result<Finding, Refusal> {
+        let Self {
+            catalog, driver, ..
+        } = self;
+        let native = || {
+            let toolkit = catalog.newest_native(driver)?;
+            Some(toolkit.release.level())
+        };
+        let (own, name) = match self.compat {
+            Some(compat) => (Some(compat.cuda), compat.package.clone()),
+            None => (native(), format!("driver {driver}")),
+        };
+        if let Some(own) = own.filter(|own| *own >= cuda) {
+            return Ok(Finding::new(
+                Rule::MachineCode,
+                format!("{fact}; {name} (CUDA {own}) compiles it"),
+                source,
+            ));
         }
-        _ => Refusal::new(
-            Rule::MachineCode,
-            reason,
-            "choose another TensorFlow",
-            BINARY_RULES,
-        ),
-    })
+        let own = own.map_or_else(|| "an older CUDA".to_owned(), |own| format!("CUDA {own}"));
+        let reason =
+            format!("{fact}; {name} ({own}) cannot compile that: it takes a driver of CUDA {cuda}");
+        let needed = catalog
+            .cuda_releases(cuda)
+            .find_map(|toolkit| toolkit.driver.as_ref());
+        Err(match needed {
+            Some(needed)
+                if gpu
+                    .row
+                    .last_driver_branch
+                    .is_none_or(|last| needed.branch() <= last) =>
+            {
+                let remedy = upgrade_to(needed, std::slice::from_ref(gpu));
+                Refusal::new(Rule::MachineCode, reason, remedy, BINARY_RULES)
+                    .needing(needed.clone())
+            }
+            _ => Refusal::new(
+                Rule::MachineCode,
+                reason,
+                "choose another TensorFlow",
+                BINARY_RULES,
+            ),
+        })
+    }
 }
 
 fn no_code(gpu: &KnownGpu<'_>, release: &TensorflowRelease) -> Refusal {

@@ -2,7 +2,7 @@
 
 use super::{FROM_HOST, Finding, KnownGpu, Refusal, Rule};
 use crate::catalog::Catalog;
-use crate::host::{DriverHealth, HostFacts};
+use crate::host::{DriverHealth, Gpu, HostFacts};
 use crate::version::DriverVersion;
 
 /// The driver's libraries and its kernel module must be of one version, and the module loaded.
@@ -60,22 +60,31 @@ pub fn driver_health(host: &HostFacts) -> Result<Finding, Refusal> {
 /// # Errors
 /// If the host lacks either.
 pub fn driver_present(host: &HostFacts) -> Result<&DriverVersion, Refusal> {
-    if host.gpus.is_empty() {
+    driver_and_gpu(host).map(|(driver, _)| driver)
+}
+
+/// The driver and the first GPU of a host.
+///
+/// # Errors
+/// If the host lacks either.
+pub fn driver_and_gpu(host: &HostFacts) -> Result<(&DriverVersion, &Gpu), Refusal> {
+    let Some(gpu) = host.gpus.first() else {
         return Err(Refusal::new(
             Rule::DriverPresent,
             "the host has no NVIDIA GPU",
             "use the CPU variant; if there is a GPU, see why the driver does not list it (nvidia-smi -L)",
             FROM_HOST,
         ));
-    }
-    host.driver_version.as_ref().ok_or_else(|| {
+    };
+    let driver = host.driver_version.as_ref().ok_or_else(|| {
         Refusal::new(
             Rule::DriverPresent,
             "the host has a GPU and no NVIDIA driver",
             "install the NVIDIA driver, then the NVIDIA container toolkit",
             FROM_HOST,
         )
-    })
+    })?;
+    Ok((driver, gpu))
 }
 
 /// A driver of a branch that the catalog does not know yet counts as the newest one that it knows, and is flagged.

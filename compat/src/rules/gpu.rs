@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{FROM_HOST, Finding, Refusal, Rule};
-use crate::catalog::{Capability, Catalog, GpuLookupError};
+use crate::catalog::{Capability, Catalog, ForwardSupport, GpuClass, GpuLookupError};
 use crate::host::{Gpu, GpuHealth, GpuMode, HostFacts};
 use crate::version::ComputeCapability;
 
@@ -14,6 +14,8 @@ pub struct KnownGpu<'a> {
     pub name: &'a str,
     /// Its compute capability's row.
     pub row: &'a Capability,
+    /// Whether compat packages work on it.
+    pub forward: ForwardSupport,
 }
 
 impl KnownGpu<'_> {
@@ -104,12 +106,16 @@ pub fn gpu_health(gpu: &Gpu) -> Result<Finding, Refusal> {
 /// # Errors
 /// If neither gives one, or the catalog does not know it.
 pub fn gpu_known<'a>(catalog: &'a Catalog, gpu: &'a Gpu) -> Result<KnownGpu<'a>, Refusal> {
+    let product = catalog.gpu(&gpu.name);
+    let forward = match (gpu.class, &product) {
+        (Some(GpuClass::Consumer), _) => ForwardSupport::No,
+        (_, Ok(product)) => product.forward,
+        (Some(GpuClass::Datacenter), Err(_)) => ForwardSupport::Yes,
+        (_, Err(_)) => ForwardSupport::Unknown,
+    };
     let capability = match gpu.compute_capability {
         Some(capability) => capability,
-        None => catalog
-            .gpu(&gpu.name)
-            .map(|product| product.capability)
-            .map_err(unknown_name)?,
+        None => product.map_err(unknown_name)?.capability,
     };
     let row = catalog.capability(capability).ok_or_else(|| {
         Refusal::new(
@@ -125,6 +131,7 @@ pub fn gpu_known<'a>(catalog: &'a Catalog, gpu: &'a Gpu) -> Result<KnownGpu<'a>,
     Ok(KnownGpu {
         name: &gpu.name,
         row,
+        forward,
     })
 }
 

@@ -164,6 +164,7 @@ fn code(
             gpu,
             tensorflow(minor),
             reading,
+            None,
         )
     })
 }
@@ -190,7 +191,7 @@ fn machine_code_runs_on_later_minors_of_its_major_only() {
             .contains("sm_80")
     );
     assert!(
-        code("RTX 4090", "535.183.01", "2.14", Strict)
+        code("RTX 4090", "535.183.01", "2.12", Strict)
             .unwrap()
             .fact
             .contains("sm_80")

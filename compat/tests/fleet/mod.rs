@@ -1,21 +1,35 @@
-//! Hosts and releases in a line each.
+//! Plans from nothing in a line each.
 
-use tfleet_compat::{Gpu, HostFacts, ReleaseSpec};
-
-/// A host without driver and GPU.
-pub fn host(name: &str) -> HostFacts {
-    HostFacts::new(name)
-}
-
-/// A host with a driver and GPUs that are known by name only.
-pub fn gpu_host(name: &str, driver: &str, gpus: &[&str]) -> HostFacts {
-    let mut host = HostFacts::new(name);
-    host.driver_version = Some(driver.parse().unwrap());
-    host.gpus = gpus.iter().map(|name| Gpu::named(*name)).collect();
-    host
-}
+use tfleet_compat::{Catalog, HostFacts, Plan, PlanError, Policy, Question, ReleaseSpec, Stock};
 
 /// The release `train:v1`.
 pub fn spec(constraint: &str) -> ReleaseSpec {
     ReleaseSpec::new("train:v1", constraint.parse().unwrap())
+}
+
+/// Plans from nothing: no image is built, and every architecture can be.
+pub fn plan(
+    catalog: &Catalog,
+    release: &ReleaseSpec,
+    hosts: &[HostFacts],
+    policy: &Policy,
+    running: Option<&Plan>,
+) -> Result<Plan, PlanError> {
+    question(catalog, release, policy).plan(hosts, running)
+}
+
+/// What is planned when nothing is there.
+pub fn question<'a>(
+    catalog: &'a Catalog,
+    release: &'a ReleaseSpec,
+    policy: &'a Policy,
+) -> Question<'a> {
+    static NOTHING: std::sync::LazyLock<Stock> = std::sync::LazyLock::new(Stock::default);
+    Question {
+        catalog,
+        release,
+        policy,
+        stock: &NOTHING,
+        gate: None,
+    }
 }

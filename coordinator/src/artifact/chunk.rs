@@ -64,13 +64,23 @@ impl<'a> ChunkWriter<'a> {
             .compress(content)
             .map_err(StoreError::io("compress for", &path))?;
         let _room = self.intake.room(frame.len() as u64)?;
-        write_whole(&path, &[&frame, &TRAILER_HEAD, &Sha256::digest(&frame)])?;
+        write(&path, &frame)?;
         Ok(Chunk {
             digest,
             content_bytes,
             frame_bytes: frame.len() as u64,
         })
     }
+}
+
+/// Writes a chunk's file.
+pub fn write(path: &Path, frame: &[u8]) -> Result<(), StoreError> {
+    write_whole(path, &[frame, &TRAILER_HEAD, &Sha256::digest(frame)])
+}
+
+/// Whether the file at `path` is what was written, whatever its length.
+pub fn is_whole(path: &Path) -> bool {
+    whole_frame(path).is_some()
 }
 
 /// The length of the frame in the file at `path`, if its trailer proves it whole. A file that cannot be read is not.

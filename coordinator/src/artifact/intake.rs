@@ -108,6 +108,18 @@ impl<'a> Intake<'a> {
 
     /// Makes the image an artifact; what came along and is not part of it goes.
     pub fn keep(self, index: &ArtifactIndex) -> Result<Digest, StoreError> {
+        self.make(index)
+    }
+
+    /// The same for several images that came together.
+    pub fn keep_all(self, indexes: &[ArtifactIndex]) -> Result<(), StoreError> {
+        for index in indexes {
+            self.make(index)?;
+        }
+        Ok(())
+    }
+
+    fn make(&self, index: &ArtifactIndex) -> Result<Digest, StoreError> {
         let artifact = self.store.store_index(index)?;
         let mut state = self.store.under_way.lock();
         for chunk in index.layers.iter().flat_map(|layer| &layer.chunks) {

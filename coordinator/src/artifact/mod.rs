@@ -9,6 +9,7 @@ mod chunk;
 mod content;
 mod entries;
 mod image_config;
+mod import;
 mod intake;
 mod layer;
 mod normalise;
@@ -16,7 +17,7 @@ mod rebuild;
 mod secrets;
 mod unpack;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use tfleet_proto::model::failure::Failure;
 pub use archive::{ArchiveError, Origin, Received, receive};
 pub use content::LayerContent;
 pub use entries::{Entries, Kind, Node, TarError};
+pub use import::Import;
 pub use normalise::FIXED_TIME_SECONDS;
 pub use rebuild::{RebuildError, rebuild};
 pub use secrets::{Secret, Secrets};
@@ -43,6 +45,13 @@ const LARGEST_SPARE_BYTES: u64 = 1 << 30;
 pub struct Artifacts {
     root: Arc<Path>,
     under_way: Arc<intake::UnderWay>,
+}
+
+/// What a store has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    pub indexes: BTreeSet<Digest>,
+    pub chunks: BTreeSet<Digest>,
 }
 
 /// Why the store could not do what it was asked.
@@ -300,6 +309,21 @@ impl Artifacts {
             }
         }
         Ok(bytes)
+    }
+
+    /// All artifacts and all chunks that there are, as files.
+    ///
+    /// # Errors
+    /// If the folders cannot be read.
+    pub fn stored(&self) -> Result<Stored, StoreError> {
+        let digests = |folder: PathBuf| -> Result<_, StoreError> {
+            let files = self.files(&folder)?.into_iter();
+            Ok(files.map(|(digest, _)| digest).collect())
+        };
+        Ok(Stored {
+            indexes: digests(self.indexes_folder())?,
+            chunks: digests(self.chunks_folder())?,
+        })
     }
 
     /// The folder that it is in.

@@ -30,6 +30,9 @@ mod survey;
 
 pub use survey::Survey;
 
+/// How the files of bases with a name begin.
+const NAMED: &str = "named-";
+
 /// The bases that this coordinator knows.
 #[derive(Debug, Clone)]
 pub struct Bases {
@@ -55,6 +58,9 @@ struct Record {
     /// An operator gave it: nothing that happens to have its name in an engine or a registry may take its place.
     #[serde(default)]
     imported: bool,
+    /// What it was imported as; the file's name has only its digest. None: it has no name, or an older version wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
 }
 
 impl Bases {
@@ -103,7 +109,12 @@ impl Bases {
                             .await?
                     }
                 };
-                self.remember(&name, artifact, false)?;
+                let record = Record {
+                    artifact,
+                    imported: false,
+                    name: None,
+                };
+                self.remember(&name, &record)?;
                 artifact
             }
         };
@@ -133,11 +144,46 @@ impl Bases {
 
     /// Makes `artifact` the base that `name` stands for.
     pub fn import(&self, name: &str, artifact: Digest) -> Result<(), BuildError> {
-        self.remember(
-            &format!("named-{}", Digest::of(name.as_bytes()).hex()),
+        let record = Record {
             artifact,
-            true,
-        )
+            imported: true,
+            name: Some(name.to_owned()),
+        };
+        self.remember(&named(name), &record)
+    }
+
+    /// The same, unless the name stands for something already.
+    pub fn import_if_new(&self, name: &str, artifact: Digest) -> Result<(), BuildError> {
+        match self.read(&named(name))? {
+            Some(_) => Ok(()),
+            None => self.import(name, artifact),
+        }
+    }
+
+    /// Names of imported bases, and what they stand for.
+    ///
+    /// # Errors
+    /// If a record cannot be read.
+    pub fn imported(&self) -> Result<Vec<(String, Digest)>, BuildError> {
+        let mut found = Vec::new();
+        let entries = std::fs::read_dir(&self.folder);
+        for entry in entries.map_err(BuildError::io("read", &self.folder))? {
+            let entry = entry.map_err(BuildError::io("read", &self.folder))?;
+            let file = entry.file_name().to_string_lossy().into_owned();
+            if !file.starts_with(NAMED) || file.contains('.') {
+                continue;
+            }
+            if let Some(Record {
+                artifact,
+                imported: true,
+                name,
+            }) = self.read(&file)?
+            {
+                found.push((name.unwrap_or_default(), artifact));
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Sees to it that the engine has the base, and gives the reference for `FROM`.
@@ -226,15 +272,14 @@ impl Bases {
 
     async fn open_base(&self, artifact: Digest, order: &Order) -> Result<Base, BuildError> {
         let (store, python) = (self.artifacts.clone(), order.recipe.python.to_string());
-        let shown = order
-            .base
-            .clone()
-            .unwrap_or_else(|| order.recipe.base.to_string());
+        let shown = shown(order);
         let opened = tokio::task::spawn_blocking(move || {
-            let index = store.index(&artifact)?.ok_or_else(|| BuildError::Base {
-                base: shown.clone(),
-                why: format!("was stored as {artifact}, which is gone"),
-            })?;
+            let index = store
+                .index(&artifact)?
+                .ok_or_else(|| BuildError::MissingBase {
+                    base: shown.clone(),
+                    artifact,
+                })?;
             let survey = Survey::of(&store, &index)?;
             if !survey.pythons.contains_key(&python) {
                 return Err(BuildError::Base {
@@ -251,6 +296,23 @@ impl Bases {
         opened.await.map_err(|_| BuildError::Cancelled)?
     }
 
+    /// The environment that a named base's configuration sets.
+    pub fn environment(&self, name: &str) -> Option<Vec<String>> {
+        #[derive(serde::Deserialize)]
+        struct Image {
+            config: Option<Configuration>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Configuration {
+            #[serde(rename = "Env")]
+            environment: Option<Vec<String>>,
+        }
+        let artifact = self.read(&named(name)).ok()??.artifact;
+        let index = self.artifacts.index(&artifact).ok()??;
+        let image: Image = serde_json::from_str(&index.config).ok()?;
+        Some(image.config?.environment.unwrap_or_default())
+    }
+
     /// A base whose blobs are gone or damaged is none.
     fn known(&self, name: &str) -> Result<Option<Digest>, BuildError> {
         let Some(record) = self.read(name)? else {
@@ -264,19 +326,34 @@ impl Bases {
         read_record(&self.folder.join(name))
     }
 
-    fn remember(&self, name: &str, artifact: Digest, imported: bool) -> Result<(), BuildError> {
-        let text = format!("{{\"artifact\":\"{artifact}\",\"imported\":{imported}}}");
-        Ok(write_whole(&self.folder.join(name), &[text.as_bytes()])?)
+    fn remember(&self, file: &str, record: &Record) -> Result<(), BuildError> {
+        let path = self.folder.join(file);
+        let text = serde_json::to_vec(record).map_err(|error| BuildError::Format {
+            file: path.display().to_string(),
+            why: error.to_string(),
+        })?;
+        Ok(write_whole(&path, &[&text])?)
     }
+}
+
+/// The record of the base of that name.
+fn named(name: &str) -> String {
+    format!("{NAMED}{}", Digest::of(name.as_bytes()).hex())
+}
+
+/// The order's base in words.
+pub fn shown(order: &Order) -> String {
+    let base = order.base.clone();
+    base.unwrap_or_else(|| order.recipe.base.to_string())
 }
 
 fn record_name(order: &Order) -> String {
     match &order.base {
-        Some(name) => format!("named-{}", Digest::of(name.as_bytes()).hex()),
+        Some(name) => named(name),
         None => {
             let packages: Vec<_> = order.debian_packages.iter().cloned().collect();
             let extras = Digest::of(packages.join(" ").as_bytes()).short();
-            let (suite, architecture) = (&order.recipe.base.suite, order.recipe.architecture);
+            let (suite, architecture) = (order.recipe.base.short_name(), order.recipe.architecture);
             format!(
                 "bootstrap-{}-{suite}-{architecture}-{extras}",
                 bootstrap::TEMPLATE

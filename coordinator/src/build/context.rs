@@ -1,67 +1,100 @@
 //! What BuildKit is given: a Dockerfile and the files that its steps mount.
 //!
-//! Indexes, proxy and CA reach the install steps as mounted files, on a memory file system over `/run`: not as copies,
-//! not as build arguments, and not even an empty mount point stays in a layer.
+//! Wheels and the installer reach the install steps as mounted files, on a memory file system over `/run`: not as copies,
+//! and not even an empty mount point stays in a layer. No step needs a package index, so that nothing of one, of a proxy
+//! or of a CA is ever sent to an engine.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _, stream};
 use tar::{EntryType, Header};
+use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use super::BuildError;
 use super::base::Survey;
-use super::lock::{Group, GroupKind, Lock};
+use super::dockerfile::Dockerfile;
+use super::flavour::{START, START_PROGRAM};
+use super::lock::{Group, GroupKind, Lock, cuda_folder};
 use super::sources::Sources;
 use crate::artifact::FIXED_TIME_SECONDS;
 
 /// Where the image's Python lives, with TensorFlow and everything else that pip would install.
 const ENVIRONMENT: &str = "/opt/tfleet";
 
+/// Where a Dockerfile of the operator's may mount what leads to the site's package sources.
+const SITE: &str = "/run/site";
+
 const BLOCK: usize = 512;
+const FILE_PIECE_BYTES: usize = 256 << 10;
 
 const INSTALL: &str = include_str!("context/install.sh");
 
-/// A tar file: pieces in memory, and the one large file on disk.
+/// A tar file: pieces in memory, and large files on disk.
 #[derive(Debug)]
 pub struct Context {
-    head: Bytes,
-    /// Padded to whole blocks by `tail`.
-    program: PathBuf,
-    tail: Bytes,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Memory(Bytes),
+    /// So many bytes of a file; what follows pads them to whole blocks.
+    File(PathBuf, u64),
+}
+
+/// A file of the context that stays on disk until it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnDisk {
+    pub name: String,
+    pub path: PathBuf,
+    pub size_bytes: u64,
+}
+
+/// What the steps install, and by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supplies {
+    /// By the group that installs them.
+    pub wheels: BTreeMap<GroupKind, Vec<OnDisk>>,
+    pub uv: OnDisk,
 }
 
 impl Context {
-    /// The tar file's bytes in order, the program read while it is sent.
-    ///
-    /// # Errors
-    /// If the program cannot be opened.
-    pub async fn stream(
-        self,
-    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static, BuildError> {
-        let program = tokio::fs::File::open(&self.program)
-            .await
-            .map_err(BuildError::io("read", &self.program))?;
-        let program = ReaderStream::with_capacity(program, 256 << 10);
-        let (head, tail) = (stream::iter([Ok(self.head)]), stream::iter([Ok(self.tail)]));
-        Ok(head.chain(program).chain(tail))
+    /// The tar file's bytes in order, the files read while they are sent.
+    pub fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        stream::iter(self.parts).then(Part::stream).flatten()
+    }
+}
+
+impl Part {
+    async fn stream(self) -> BoxStream<'static, io::Result<Bytes>> {
+        match self {
+            Self::Memory(bytes) => stream::iter([Ok(bytes)]).boxed(),
+            Self::File(path, size_bytes) => match tokio::fs::File::open(&path).await {
+                Ok(file) => {
+                    ReaderStream::with_capacity(file.take(size_bytes), FILE_PIECE_BYTES).boxed()
+                }
+                Err(error) => stream::iter([Err(error)]).boxed(),
+            },
+        }
     }
 }
 
 /// The build's context.
 ///
 /// # Errors
-/// If a file of it cannot be read, or a value cannot stand in a Dockerfile.
+/// If a value cannot stand in a Dockerfile.
 pub fn context(
     lock: &Lock,
     base_reference: &str,
     survey: &Survey,
     needs_library_path: bool,
-    sources: &Sources,
-    uv: &Path,
+    supplies: &Supplies,
 ) -> Result<Context, BuildError> {
     let python = survey
         .pythons
@@ -77,39 +110,29 @@ pub fn context(
         dockerfile(lock, base_reference, python, needs_library_path)?.as_bytes(),
     );
     archive.put("tools/install", 0o755, INSTALL.as_bytes());
-    if let Some(path) = &sources.ca_bundle {
-        archive.put(
-            "tools/ca.crt",
-            0o644,
-            &std::fs::read(path).map_err(BuildError::io("read", path))?,
-        );
-    }
-    for (number, index) in sources.indexes.iter().enumerate() {
-        let ca_bundle = sources
-            .ca_bundle
-            .as_ref()
-            .map(|_| Path::new("/run/tfleet/tools/ca.crt"));
-        let mut text = String::new();
-        for (name, value) in index.environment(sources, ca_bundle) {
-            let _ = writeln!(text, "export {name}={}", shell_word(&value));
-        }
-        let _ = writeln!(text, "shown={}", shell_word(&index.shown()));
-        archive.put(&format!("tools/index.{number:03}"), 0o600, text.as_bytes());
-    }
+    archive.put_file("tools", 0o755, &supplies.uv);
     for group in &lock.groups {
+        let kind = word(group.kind);
         archive.put(
-            &format!("groups/{}", word(group.kind)),
+            &format!("groups/{kind}"),
             0o644,
             group.requirements().as_bytes(),
         );
+        let wheels = supplies.wheels.get(&group.kind);
+        for wheel in wheels.into_iter().flatten() {
+            archive.put_file(&format!("wheels/{kind}"), 0o644, wheel);
+        }
     }
     if let Some(bashrc) = &lock.bashrc {
         archive.put("bashrc", 0o644, bashrc.as_bytes());
     }
-    let size = std::fs::metadata(uv)
-        .map_err(BuildError::io("read", uv))?
-        .len();
-    Ok(archive.with_program("tools/uv", uv, size))
+    if lock.finish.start.is_some() {
+        archive.put("start", 0o755, START_PROGRAM.as_bytes());
+    }
+    if let Some(keys) = &lock.finish.authorized_keys {
+        archive.put("authorized_keys", 0o600, keys.as_bytes());
+    }
+    Ok(archive.finish())
 }
 
 fn dockerfile(
@@ -118,7 +141,13 @@ fn dockerfile(
     python: &str,
     needs_library_path: bool,
 ) -> Result<String, BuildError> {
-    let mut text = format!("FROM {base_reference}\nENV PATH={ENVIRONMENT}/bin:$PATH\n");
+    let path: String = lock
+        .finish
+        .path
+        .iter()
+        .map(|folder| format!("{folder}:"))
+        .collect();
+    let mut text = format!("FROM {base_reference}\nENV PATH={ENVIRONMENT}/bin:{path}$PATH\n");
     if needs_library_path {
         let _ = writeln!(text, "ENV LD_LIBRARY_PATH={}", library_path(lock));
     }
@@ -129,11 +158,18 @@ fn dockerfile(
             "RUN --mount=type=tmpfs,target=/run \
              --mount=type=bind,source=tools,target=/run/tfleet/tools \
              --mount=type=bind,source=groups/{kind},target=/run/tfleet/requirements.txt \
+             --mount=type=bind,source=wheels/{kind},target=/run/tfleet/wheels \
              /run/tfleet/tools/install {kind} {python} {ENVIRONMENT}"
         );
     }
     if lock.bashrc.is_some() {
         text.push_str("COPY bashrc /root/.bashrc\n");
+    }
+    if lock.finish.start.is_some() {
+        let _ = writeln!(text, "COPY start {START}");
+    }
+    if lock.finish.authorized_keys.is_some() {
+        text.push_str("COPY authorized_keys /root/.ssh/authorized_keys\n");
     }
     for (name, value) in &lock.environment {
         let _ = writeln!(text, "ENV {name}={}", dockerfile_word(name, value)?);
@@ -141,19 +177,48 @@ fn dockerfile(
     for port in &lock.ports {
         let _ = writeln!(text, "EXPOSE {port}");
     }
+    if let Some(start) = &lock.finish.start {
+        let _ = writeln!(text, "CMD {}", serde_json::json!(start));
+    }
     Ok(text)
+}
+
+/// Below it lies each CUDA wheel in a folder of its own, [`cuda_folder`].
+pub fn cuda_wheels(python: &str) -> String {
+    format!("{ENVIRONMENT}/lib/python{python}/site-packages/nvidia")
+}
+
+/// The interpreter with everything that the lock installs.
+pub fn interpreter() -> String {
+    format!("{ENVIRONMENT}/bin/python")
+}
+
+/// The context of the operator's Dockerfile: nothing but itself, and what leads to the site's package sources, for steps
+/// that mount it. Of several indexes that is the first.
+///
+/// # Errors
+/// If the CA bundle cannot be read.
+pub fn own_context(dockerfile: &Dockerfile, sources: &Sources) -> Result<Context, BuildError> {
+    let mut archive = Archive::default();
+    archive.put("Dockerfile", 0o644, dockerfile.text().as_bytes());
+    let ca_bundle = format!("{SITE}/ca.crt");
+    if let Some(path) = &sources.ca_bundle {
+        let bundle = std::fs::read(path).map_err(BuildError::io("read", path))?;
+        archive.put("site/ca.crt", 0o644, &bundle);
+    }
+    let mut text = String::new();
+    for (name, value) in sources.step_environment(Path::new(&ca_bundle)) {
+        let _ = writeln!(text, "export {name}={}", shell_word(&value));
+    }
+    archive.put("site/environment", 0o600, text.as_bytes());
+    Ok(archive.finish())
 }
 
 /// The `lib` folders of the CUDA wheels: `nvidia-cuda-runtime-cu11` lies in `nvidia/cuda_runtime`.
 fn library_path(lock: &Lock) -> String {
     let folder = |name: &str| {
-        let name = name.strip_prefix("nvidia-")?;
-        let (name, _) = name.rsplit_once("-cu")?;
-        let package = name.replace('-', "_");
-        Some(format!(
-            "{ENVIRONMENT}/lib/python{}/site-packages/nvidia/{package}/lib",
-            lock.python
-        ))
+        let package = cuda_folder(name)?;
+        Some(format!("{}/{package}/lib", cuda_wheels(&lock.python)))
     };
     let cuda = lock
         .groups
@@ -201,44 +266,66 @@ fn dockerfile_word(name: &str, value: &str) -> Result<String, BuildError> {
     ))
 }
 
-/// The part of the tar file that is in memory.
+/// The tar file as it grows.
 #[derive(Default)]
-struct Archive(Vec<u8>);
+struct Archive {
+    parts: Vec<Part>,
+    /// What follows the last part.
+    tail: Vec<u8>,
+}
 
 impl Archive {
     fn put(&mut self, path: &str, mode: u32, content: &[u8]) {
-        self.0
-            .extend_from_slice(header(path, mode, content.len() as u64).as_bytes());
-        self.0.extend_from_slice(content);
-        self.0.resize(self.0.len().next_multiple_of(BLOCK), 0);
+        self.put_header(path, mode, content.len() as u64);
+        self.tail.extend_from_slice(content);
+        self.pad(content.len() as u64);
     }
 
-    /// Ends the archive with a file that stays on disk.
-    fn with_program(mut self, path: &str, program: &Path, size: u64) -> Context {
-        self.0
-            .extend_from_slice(header(path, 0o755, size).as_bytes());
-        let beyond = usize::try_from(size % BLOCK as u64).unwrap_or_default();
+    fn put_file(&mut self, folder: &str, mode: u32, file: &OnDisk) {
+        let OnDisk {
+            name,
+            path,
+            size_bytes,
+        } = file;
+        self.put_header(&format!("{folder}/{name}"), mode, *size_bytes);
+        let before = std::mem::take(&mut self.tail);
+        self.parts.push(Part::Memory(before.into()));
+        self.parts.push(Part::File(path.clone(), *size_bytes));
+        self.pad(*size_bytes);
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "writing to memory cannot fail, and paths here are relative and without NUL"
+    )]
+    fn put_header(&mut self, path: &str, mode: u32, size_bytes: u64) {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(FIXED_TIME_SECONDS);
+        header.set_size(size_bytes);
+        // Without content: a wheel's name may be longer than the field, and the library knows what to do then.
+        let mut builder = tar::Builder::new(&mut self.tail);
+        builder
+            .append_data(&mut header, path, io::empty())
+            .expect("a header in memory");
+        // Dropping it would end the archive.
+        std::mem::forget(builder);
+    }
+
+    fn pad(&mut self, written_bytes: u64) {
+        let beyond = usize::try_from(written_bytes % BLOCK as u64).unwrap_or_default();
         let padding = if beyond == 0 { 0 } else { BLOCK - beyond };
-        let tail = vec![0; padding + 2 * BLOCK];
-        Context {
-            head: self.0.into(),
-            program: program.to_owned(),
-            tail: tail.into(),
-        }
+        self.tail.resize(self.tail.len() + padding, 0);
     }
-}
 
-fn header(path: &str, mode: u32, size: u64) -> Header {
-    let mut header = Header::new_ustar();
-    header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
-    header.set_entry_type(EntryType::Regular);
-    header.set_mode(mode);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(FIXED_TIME_SECONDS);
-    header.set_size(size);
-    header.set_cksum();
-    header
+    fn finish(mut self) -> Context {
+        self.tail.resize(self.tail.len() + 2 * BLOCK, 0);
+        self.parts.push(Part::Memory(self.tail.into()));
+        Context { parts: self.parts }
+    }
 }
 
 #[cfg(test)]

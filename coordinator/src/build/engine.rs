@@ -22,6 +22,11 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::BuildError;
 use super::context::Context;
+use super::error::PULL;
+
+mod container;
+
+pub use container::{ContainerRequest, START};
 
 /// bollard's own time-out covers a whole upload, so it must never strike; [`STALL`] watches progress instead.
 const WHOLE_REQUEST_SECONDS: u64 = 7 * 24 * 3600;
@@ -47,6 +52,8 @@ pub struct BuildRequest {
     pub network: String,
     /// Names the BuildKit session; unique per build.
     pub session: String,
+    /// The Dockerfile's `ARG`s.
+    pub arguments: HashMap<String, String>,
 }
 
 impl BuilderEngine {
@@ -112,8 +119,8 @@ impl BuilderEngine {
             .tag(version)
             .build();
         let mut answers = self.docker.create_image(Some(options), None, None);
-        while let Some(answer) = self.next(&mut answers, "pull an image").await? {
-            let answer = answer.map_err(|source| self.failed("pull an image", source))?;
+        while let Some(answer) = self.next(&mut answers, PULL).await? {
+            let answer = answer.map_err(|source| self.failed(PULL, source))?;
             let words = answer.status.filter(|_| answer.progress_detail.is_none());
             progress(words.as_deref())?;
         }
@@ -168,13 +175,14 @@ impl BuilderEngine {
             .t(&request.reference)
             .version(BuilderVersion::BuilderBuildKit)
             .session(&request.session)
+            .buildargs(&request.arguments)
             .networkmode(&request.network)
             .rm(true)
             .build();
         let mut messages = Box::pin(self.docker.build_image(
             options,
             None,
-            Some(body_try_stream(context.stream().await?)),
+            Some(body_try_stream(context.stream())),
         ));
         while let Some(message) = self.next(&mut messages, "build an image").await? {
             observe(message.map_err(|source| self.failed("build an image", source))?);
@@ -182,13 +190,33 @@ impl BuilderEngine {
         Ok(())
     }
 
-    /// Removes all tags of `repository` but those that are in use, once in the life of this value and of its clones.
+    /// The words of each step that made the image, the last first.
+    pub async fn history(&self, reference: &str) -> Result<Vec<String>, BuildError> {
+        let history = self.docker.image_history(reference).await;
+        let history = history.map_err(|source| self.failed("tell an image's history", source))?;
+        Ok(history.into_iter().map(|step| step.created_by).collect())
+    }
+
+    /// The image's environment, "NAME=VALUE".
+    pub async fn environment(&self, reference: &str) -> Result<Vec<String>, BuildError> {
+        let image = self.docker.inspect_image(reference).await;
+        let image = image.map_err(|source| self.failed("look for an image", source))?;
+        Ok(image
+            .config
+            .and_then(|config| config.env)
+            .unwrap_or_default())
+    }
+
+    /// Removes all containers with `label`, whose value is the tag that they run from, and all tags of `repository`, but
+    /// what is in use, once in the life of this value and of its clones.
     pub async fn remove_once(
         &self,
         repository: &str,
+        label: &str,
         is_in_use: impl Fn(&str) -> bool,
     ) -> Result<(), BuildError> {
         let remove = || async {
+            self.remove_labelled(label, &is_in_use).await?;
             for tag in self.tags(repository).await? {
                 if is_in_use(&tag) {
                     continue;

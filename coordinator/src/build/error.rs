@@ -4,9 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tfleet_compat::Architecture;
+use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 
+use super::check::Problem;
 use crate::artifact::{ArchiveError, RebuildError, StoreError};
+use crate::vault::VaultError;
+
+/// What the engine is to do when a base is neither imported nor there already.
+pub const PULL: &str = "pull an image";
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -54,6 +60,10 @@ pub enum BuildError {
     UnfitEngine { endpoint: String },
     #[error("the base {base} {why}")]
     Base { base: String, why: String },
+    #[error("the wheel {file} {why}")]
+    Wheel { file: String, why: &'static str },
+    #[error("the base {base} is not in the vault: its content is {artifact}")]
+    MissingBase { base: String, artifact: Digest },
     #[error("no builder's engine has an image {reference}")]
     NoImage { reference: String },
     #[error(
@@ -66,10 +76,18 @@ pub enum BuildError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the vault failed")]
+    Vault(#[from] VaultError),
     #[error("the image could not be stored")]
     Archive(#[from] ArchiveError),
     #[error("the base could not be written for the engine")]
     Rebuild(#[from] RebuildError),
+    /// Further packages, a base, flavours, a Dockerfile: not all go together.
+    #[error("{what}")]
+    Additions { what: String, remedy: &'static str },
+    /// The image was run, and is not what its lock says. At least one problem.
+    #[error("the image fails its check: {}", in_words(.problems))]
+    Check { problems: Vec<Problem> },
     #[error("the build was cancelled")]
     Cancelled,
 }
@@ -87,7 +105,9 @@ impl BuildError {
     pub fn failure(&self) -> Failure {
         let failure = Failure::new(self.code(), self.sentence());
         match self {
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Self::Io { source, .. } | Self::Vault(VaultError::Io { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
                 failure.with_remedy("free some space on the coordinator and build again; what was stored before is kept")
             }
             Self::Program { program, .. } => {
@@ -100,13 +120,24 @@ impl BuildError {
             Self::NoBuilder { architecture } => failure.with_remedy(format!(
                 "add a [[builder]] with architecture = \"{architecture}\" to the coordinator's configuration"
             )),
+            Self::Engine { operation: PULL, .. } => failure.with_remedy(
+                "see that the base's name is right and its registry answers; what an operator has as a file is imported \
+                 first: tfleet base import FILE --name NAME",
+            ),
             Self::Engine { endpoint, .. } | Self::Stalled { endpoint, .. } => {
                 failure.with_remedy(format!("see that the engine at {endpoint} runs, then build again"))
             }
             Self::UnfitEngine { .. } => failure.with_remedy(
                 "turn off `containerd-snapshotter` in the builder's daemon.json, or use a newer engine; hosts may keep theirs",
             ),
+            Self::MissingBase { base, .. } => failure.with_remedy(format!(
+                "import the very same base again, `tfleet base import FILE --name {base}`, or a bundle that has it, \
+                 `tfleet vault import BUNDLE`; or plan a new revision: tfleet release create … --anew"
+            )),
+            Self::Wheel { .. } => failure.with_remedy("build again; it is fetched anew"),
             Self::Disk { .. } => failure.with_remedy("free that much, or move the data to a larger disk, and build again"),
+            Self::Additions { remedy, .. } => failure.with_remedy(*remedy),
+            Self::Check { problems } => failure.with_remedy(remedies(problems)),
             Self::NoImage { .. } => {
                 failure.with_remedy("list what there is with `docker images` on the builder, or give the archive itself")
             }
@@ -120,9 +151,13 @@ impl BuildError {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk-full",
+            Self::Io { source, .. } | Self::Vault(VaultError::Io { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
+                "disk-full"
+            }
             Self::Disk { .. } => "disk-full",
-            Self::Io { .. } | Self::Format { .. } => "build-failed",
+            Self::Io { .. } | Self::Format { .. } | Self::Wheel { .. } => "build-failed",
             Self::Program { .. } | Self::NoPip { .. } => "program-missing",
             Self::Step { .. } => "build-failed",
             Self::NoBuilder { .. } => "no-builder",
@@ -130,10 +165,13 @@ impl BuildError {
             Self::Engine { .. } => "engine-failed",
             Self::Stalled { .. } => "engine-stalled",
             Self::Base { .. } => "base-unusable",
+            Self::MissingBase { .. } => "base-missing",
             Self::NoImage { .. } => "image-missing",
             Self::Archive(ArchiveError::Secret(_)) => "secret-in-image",
             Self::Archive(_) => "image-refused",
-            Self::Store(_) | Self::Rebuild(_) => "store-failed",
+            Self::Store(_) | Self::Rebuild(_) | Self::Vault(_) => "store-failed",
+            Self::Additions { .. } => "additions-refused",
+            Self::Check { .. } => "check-failed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -163,4 +201,31 @@ impl BuildError {
         }
         sentence
     }
+}
+
+/// A person reads the first few; all are in the log.
+const SHOWN_PROBLEMS: usize = 3;
+
+fn in_words(problems: &[Problem]) -> String {
+    let shown: Vec<_> = problems
+        .iter()
+        .take(SHOWN_PROBLEMS)
+        .map(ToString::to_string)
+        .collect();
+    let more = match problems.len().saturating_sub(SHOWN_PROBLEMS) {
+        0 => String::new(),
+        more => format!("; and {more} more, which the log has"),
+    };
+    format!("{}{more}", shown.join("; "))
+}
+
+/// What to do, each remedy once.
+fn remedies(problems: &[Problem]) -> String {
+    let mut remedies: Vec<&str> = Vec::new();
+    for problem in problems {
+        if !remedies.contains(&problem.remedy()) {
+            remedies.push(problem.remedy());
+        }
+    }
+    format!("{}, then build again", remedies.join("; "))
 }

@@ -9,6 +9,8 @@ use tfleet_proto::model::digest::Digest;
 mod pylock;
 pub mod wheel;
 
+use super::dockerfile::Dockerfile;
+
 pub use pylock::read_pylock;
 
 /// Raised whenever the same lock would build another image: a changed Dockerfile, install script or installer.
@@ -29,6 +31,9 @@ pub struct Lock {
     pub environment: BTreeMap<String, String>,
     pub ports: Vec<u16>,
     pub bashrc: Option<String>,
+    // Left out where there is nothing, so that such a lock has the digest that it always had.
+    #[serde(default, skip_serializing_if = "Finish::is_plain")]
+    pub finish: Finish,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +41,19 @@ pub enum LockFormat {
     #[default]
     #[serde(rename = "tfleet.lock.v1")]
     V1,
+}
+
+/// What an image gets beyond its wheels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finish {
+    /// The command of its containers; none: the base's.
+    pub start: Option<Vec<String>>,
+    /// Folders before all others in PATH, but for the environment's own programs.
+    pub path: Vec<String>,
+    pub authorized_keys: Option<String>,
+    /// Built on top.
+    pub dockerfile: Option<Dockerfile>,
 }
 
 /// A base, by content.
@@ -77,6 +95,9 @@ pub struct LockedWheel {
     pub sha256: Digest,
     /// Zero: the index does not say, as those of plain HTML.
     pub size_bytes: u64,
+    /// Where the index that was just asked has it. Not of the lock: it passes, and may differ between sites.
+    #[serde(skip)]
+    pub url: Option<String>,
 }
 
 /// What wheels weigh of which no index says it: those of CUDA 12 are 2.3 GB in eleven, the largest 730 MB.
@@ -100,6 +121,11 @@ impl Lock {
         Digest::of(&self.canonical_json())
     }
 
+    /// All wheels.
+    pub fn wheels(&self) -> impl Iterator<Item = &LockedWheel> {
+        self.groups.iter().flat_map(|group| &group.wheels)
+    }
+
     /// Bytes to download.
     pub fn wheel_bytes(&self) -> u64 {
         self.groups.iter().map(Group::wheel_bytes).sum()
@@ -118,6 +144,12 @@ impl Lock {
     }
 }
 
+impl Finish {
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Group {
     pub fn wheel_bytes(&self) -> u64 {
         self.wheels.iter().map(LockedWheel::expected_bytes).sum()
@@ -130,22 +162,25 @@ impl Group {
 
     /// The group as a requirements file with one hash each.
     pub fn requirements(&self) -> String {
-        self.wheels
-            .iter()
-            .map(|wheel| {
-                format!(
-                    "{}=={} --hash={}\n",
-                    wheel.name, wheel.version, wheel.sha256
-                )
-            })
-            .collect()
+        self.wheels.iter().map(LockedWheel::requirement).collect()
     }
 }
 
 impl LockedWheel {
+    /// A line of a requirements file.
+    pub fn requirement(&self) -> String {
+        format!("{}=={} --hash={}\n", self.name, self.version, self.sha256)
+    }
+
     /// Whether both are one file, also where two indexes say more or less of it.
     fn is_same(&self, other: &Self) -> bool {
         (&self.name, self.sha256) == (&other.name, other.sha256)
+    }
+
+    /// The same, with the place where it is now.
+    pub fn requirement_by_url(&self) -> Option<String> {
+        let url = self.url.as_ref()?;
+        Some(format!("{} @ {url} --hash={}\n", self.name, self.sha256))
     }
 
     fn is_of_cuda(&self) -> bool {
@@ -179,6 +214,13 @@ pub fn package_name(requirement: &str) -> String {
         }
     }
     name
+}
+
+/// The folder below `site-packages/nvidia` of a CUDA wheel that is named so (`nvidia-cuda-runtime-cu11` is
+/// `cuda_runtime`); none for other wheels.
+pub fn cuda_folder(wheel: &str) -> Option<String> {
+    let (name, _) = wheel.strip_prefix("nvidia-")?.rsplit_once("-cu")?;
+    Some(name.replace('-', "_"))
 }
 
 /// Puts wheels into groups: CUDA's libraries, then the rest of what the recipe alone has, then what differs from that in

@@ -1,17 +1,23 @@
 //! From the lock to the artifact: built by the engine, read out of it, and nothing left in it but the base.
 
+use std::collections::{BTreeMap, HashMap};
+
 use tfleet_proto::model::digest::Digest;
 use tokio::sync::watch;
 
 use super::base::Base;
-use super::context::context;
+use super::check;
+use super::context::{Context, OnDisk, Supplies, context, own_context};
 use super::disk::{self, Need};
+use super::dockerfile::{self, Dockerfile};
 use super::engine::{BuildRequest, BuilderEngine};
 use super::lock::Lock;
+use super::lock::wheel::Target;
 use super::log::BuildLog;
 use super::order::Order;
 use super::progress::Progress;
 use super::sources::Sources;
+use super::wheels::Wheels;
 use super::{BuildError, BuildPhase, BuildStatus, Built, Inner, transfer};
 use crate::artifact::{Origin, Received};
 
@@ -23,6 +29,11 @@ pub fn image_of(lock: &Digest) -> String {
     format!("{BUILD_REPOSITORY}:{}", lock.short())
 }
 
+/// The tag of what the operator's own Dockerfile stands on.
+pub fn plain_image_of(lock: &Digest) -> String {
+    format!("{}-plain", image_of(lock))
+}
+
 /// One image that is made.
 pub struct Making<'a> {
     pub inner: &'a Inner,
@@ -30,6 +41,7 @@ pub struct Making<'a> {
     pub lock: &'a Lock,
     pub base: &'a Base,
     pub engine: &'a BuilderEngine,
+    pub wheels: &'a Wheels,
     pub sources: &'a Sources,
     pub log: &'a BuildLog,
     pub status: &'a watch::Sender<BuildStatus>,
@@ -42,19 +54,37 @@ impl Making<'_> {
         let image = image_of(&self.lock.digest());
         let stored = self.build_and_store(&image).await;
         // Also after a failure: what a failed build left would fill the disk that the next one needs.
-        clean_up(self.engine, &image, self.log).await;
+        let plain = plain_image_of(&self.lock.digest());
+        clean_up(self.engine, &[&image, &plain], self.log).await;
         stored
     }
 
     async fn build_and_store(&self, image: &str) -> Result<Built, BuildError> {
         let (lock, base, log) = (self.lock, self.base, self.log);
+        let fetching = "fetching wheels, and loading the base into the builder";
+        self.enter(BuildPhase::Building, fetching, lock.wheel_bytes());
+        let target = Target::of(self.order, base);
+        let progress = |bytes| self.advance(fetching, bytes);
+        let wheels = self.wheels.provide(
+            lock.wheels().cloned().collect(),
+            &target,
+            self.sources,
+            log,
+            &progress,
+        );
+        let placed = self.inner.bases.place(base, self.engine, log);
+        let (reference, ()) = tokio::try_join!(placed, wheels)?;
+        self.enter(BuildPhase::Building, "sending the wheels to the builder", 0);
+        match &lock.finish.dockerfile {
+            None => self.build(&reference, image).await?,
+            Some(dockerfile) => self.build_own(dockerfile, &reference, image).await?,
+        }
         self.enter(
             BuildPhase::Building,
-            "loading the base into the builder",
-            lock.wheel_bytes(),
+            "checking the image: running it in the builder",
+            0,
         );
-        let reference = self.inner.bases.place(base, self.engine, log).await?;
-        self.build(&reference, image).await?;
+        check::check(self, image).await?;
 
         let _storing = self
             .inner
@@ -103,13 +133,8 @@ impl Making<'_> {
     }
 
     async fn build(&self, base_reference: &str, image: &str) -> Result<(), BuildError> {
-        let (order, log) = (self.order, self.log);
-        let uv = self
-            .inner
-            .resolver
-            .uv(order.recipe.architecture, self.sources, log)
-            .await?;
-        let needs_library_path = order
+        let needs_library_path = self
+            .order
             .recipe
             .cuda
             .as_ref()
@@ -119,18 +144,57 @@ impl Making<'_> {
             base_reference,
             &self.base.survey,
             needs_library_path,
-            self.sources,
-            &uv,
+            &self.supplies().await?,
         )?;
+        self.step(context, image, HashMap::new()).await
+    }
+
+    /// Builds the image without the operator's Dockerfile, and that on top of it.
+    async fn build_own(
+        &self,
+        dockerfile: &Dockerfile,
+        base_reference: &str,
+        image: &str,
+    ) -> Result<(), BuildError> {
+        let plain = plain_image_of(&self.lock.digest());
+        self.build(base_reference, &plain).await?;
+        let activity = "building the Dockerfile of the release";
+        self.enter(BuildPhase::Building, activity, 0);
+        let context = own_context(dockerfile, self.sources)?;
+        let arguments = dockerfile::arguments(self.order, self.lock, &plain);
+        self.step(context, image, arguments.into_iter().collect())
+            .await?;
+        let layers = async |reference| {
+            let diff_ids = self.engine.diff_ids(reference).await?;
+            Ok::<_, BuildError>(diff_ids.unwrap_or_default())
+        };
+        if layers(image).await?.starts_with(&layers(&plain).await?) {
+            Ok(())
+        } else {
+            Err(BuildError::Additions {
+                what: "the last stage of the Dockerfile does not stand on TFLEET_BASE".to_owned(),
+                remedy: "let its last FROM be ${TFLEET_BASE}, and take files of other stages with COPY --from",
+            })
+        }
+    }
+
+    /// One build by the engine.
+    async fn step(
+        &self,
+        context: Context,
+        image: &str,
+        arguments: HashMap<String, String>,
+    ) -> Result<(), BuildError> {
+        let log = self.log;
         let request = BuildRequest {
             reference: image.to_owned(),
             network: self.sources.network.clone(),
-            session: format!("tfleet-{}", self.lock.digest().short()),
+            session: format!("tfleet-{}", image.replace([':', '/'], "-")),
+            arguments,
         };
-        let mut progress = Progress::new(self.lock, log);
+        let mut progress = Progress::new(log);
         let built = self.engine.build(context, &request, |message| {
-            let (activity, done_bytes) = progress.observe(message);
-            self.advance(activity, done_bytes);
+            self.advance(progress.observe(message), 0);
         });
         match built.await {
             Err(BuildError::Engine {
@@ -152,15 +216,55 @@ impl Making<'_> {
         }
     }
 
+    /// The files that the steps mount.
+    async fn supplies(&self) -> Result<Supplies, BuildError> {
+        let (architecture, sources) = (self.order.recipe.architecture, self.sources);
+        let resolver = &self.inner.resolver;
+        let uv = resolver
+            .uv(architecture, self.wheels, sources, self.log)
+            .await?;
+        let size_bytes = std::fs::metadata(&uv)
+            .map_err(BuildError::io("read", &uv))?
+            .len();
+        let mut wheels = BTreeMap::new();
+        for group in &self.lock.groups {
+            let mut files = Vec::new();
+            for wheel in &group.wheels {
+                let (path, size_bytes) = self.wheels.provided(wheel)?;
+                let name = wheel.file.clone();
+                files.push(OnDisk {
+                    name,
+                    path,
+                    size_bytes,
+                });
+            }
+            wheels.insert(group.kind, files);
+        }
+        Ok(Supplies {
+            wheels,
+            uv: OnDisk {
+                name: "uv".to_owned(),
+                path: uv,
+                size_bytes,
+            },
+        })
+    }
+
     /// Refuses a build that would fill a disk, before anything is downloaded.
     async fn check_disk(&self) -> Result<(), BuildError> {
         let lock = self.lock;
         let image_bytes = lock.unpacked_bytes_estimate() + self.base.index.content_bytes();
         // Wheels are compressed as well as our chunks will be.
         let stored_bytes = lock.wheel_bytes() / 10 * 12;
-        let mut needs = vec![Need::new(self.inner.artifacts.root(), stored_bytes)];
+        let missing_bytes = self.wheels.absent_bytes(lock.wheels());
+        let mut needs = vec![
+            Need::new(self.inner.artifacts.root(), stored_bytes),
+            // What pip fetched, and its own copy of it.
+            Need::new(self.wheels.root(), missing_bytes.saturating_mul(2)),
+        ];
         match self.engine.data_root().await? {
-            // The layers, and an old engine's copy of them while it saves.
+            // The layers, and an old engine's copy of them while it saves; before that, the context as it came and unpacked,
+            // which is less.
             Some(root) => needs.push(Need::new(&root, image_bytes.saturating_mul(2))),
             None => self.log.line(format!(
                 "the disk of the engine at {} cannot be seen from here",
@@ -184,11 +288,13 @@ impl Making<'_> {
     }
 }
 
-/// Drops the engine's image and what BuildKit keeps of the build. An engine that does not do it changes nothing about
+/// Drops the engine's images and what BuildKit keeps of the build. An engine that does not do it changes nothing about
 /// the build's outcome; the next build on it, or the next start, tries again.
-async fn clean_up(engine: &BuilderEngine, image: &str, log: &BuildLog) {
+async fn clean_up(engine: &BuilderEngine, images: &[&str], log: &BuildLog) {
     let cleaned = async {
-        engine.remove(image).await?;
+        for image in images {
+            engine.remove(image).await?;
+        }
         engine.forget_build_steps().await
     };
     match cleaned.await {

@@ -3,27 +3,34 @@
 //! A build goes on when nobody watches any more, and whoever asks for the same joins it. What was built once is known
 //! by its lock's digest: `locks/ORDER` is the lock that an order resolved to, `done/LOCK` the artifact that a lock
 //! became, `logs/ORDER` the log. All of them are caches next to the blobs they name; a lost one costs a build, no data.
+//! What a build cannot be repeated without stays in the vault: locks by their own digest, and wheels.
 
 mod base;
+mod check;
 mod context;
 mod disk;
+mod dockerfile;
 mod engine;
 mod error;
+mod flavour;
 mod import;
+mod kept;
 mod lock;
 mod log;
 mod making;
 mod order;
-mod pipe;
+pub(crate) mod pipe;
 mod progress;
 mod records;
 mod resolver;
 mod run;
+mod sbom;
 mod sources;
 mod status;
 mod transfer;
+mod wheels;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,14 +43,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::artifact::Artifacts;
 use crate::config::{Builder, Site};
+use crate::vault::Vault;
 
+pub use dockerfile::{Dockerfile, DockerfileError};
 pub use engine::BuilderEngine;
 pub use error::BuildError;
+pub use flavour::{Flavour, ServicePort, UnknownFlavour, service_ports, start_command};
 pub use import::ImageSource;
 pub use lock::{Group, GroupKind, Lock, LockedWheel};
 pub use log::LogLine;
 pub use order::{Additions, Order};
-pub use resolver::UV_VERSION;
+pub use resolver::{UV_VERSION, installer};
+pub use sbom::Sbom;
 pub use status::{BuildPhase, BuildStatus, Built};
 
 /// Two builds overlap well: one downloads while the other compresses. More would only share the disk.
@@ -63,6 +74,8 @@ struct Inner {
     artifacts: Artifacts,
     bases: base::Bases,
     resolver: resolver::Resolver,
+    vault: Vault,
+    wheels: wheels::Wheels,
     running: Mutex<HashMap<Digest, Running>>,
     /// One at a time per lock, also where two orders resolve to the same.
     locks: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
@@ -84,6 +97,9 @@ struct Running {
 pub enum Freshness {
     /// The lock of an earlier build of the same order is kept.
     Locked,
+    /// This lock, whatever the order would be resolved to now: what was built of it once is built of it again. Its base is
+    /// the one that it names by digest, also if the base's name stands for another one by now.
+    Of(Digest),
     /// Versions that were resolved, and a base that was bootstrapped, before this time are resolved and bootstrapped anew.
     /// A base with a name stays: whoever named it imports it again.
     Since(Timestamp),
@@ -99,6 +115,7 @@ impl Builds {
         site: Site,
         builders: &[Builder],
         artifacts: Artifacts,
+        vault: Vault,
         cancel: CancellationToken,
     ) -> Result<Self, BuildError> {
         for name in ["locks", "done", "logs"] {
@@ -117,6 +134,8 @@ impl Builds {
         let inner = Inner {
             bases: base::Bases::open(folder.join("bases"), artifacts.clone())?,
             resolver: resolver::Resolver::new(folder.join("tools")),
+            wheels: wheels::Wheels::kept(vault.clone()),
+            vault,
             folder: folder.to_owned(),
             site,
             engines,
@@ -182,7 +201,11 @@ impl Builds {
         }
         // Nothing will be done, so there is nothing to write: the log of the build that did it stays. A record that
         // cannot be read is reported by the build, which needs it too.
-        if let Ok(Some(built)) = self.inner.known(&order) {
+        let known = match freshness {
+            Freshness::Of(lock) => self.inner.known_build(&lock),
+            Freshness::Locked | Freshness::Since(_) => self.inner.known(&order),
+        };
+        if let Ok(Some(built)) = known {
             let mut status = BuildStatus::waiting();
             status.lock = Some(built.lock);
             status.end(Ok(built));
@@ -203,7 +226,7 @@ impl Builds {
             let outcome = tokio::select! {
                 // Both arms may be dropped at any point: a build leaves only whole files and an image to remove.
                 () = inner.cancel.cancelled() => Err(BuildError::Cancelled),
-                outcome = run::run(&inner, &order, &log, &sender) => outcome,
+                outcome = run::run(&inner, &order, freshness, &log, &sender) => outcome,
             };
             if let Err(error) = &outcome {
                 log.line(format!("failed: {}", error.failure().message));
@@ -225,6 +248,14 @@ impl Builds {
     /// If a record cannot be read.
     pub fn built(&self, order: &Order) -> Result<Option<Built>, BuildError> {
         self.inner.known(order)
+    }
+
+    /// The lock that `order` was resolved to last.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn lock(&self, order: &Order) -> Result<Option<Lock>, BuildError> {
+        self.inner.known_lock(order)
     }
 
     /// The log of the last build of `order`, also while it grows if `follow` is set. Ends with the build, or when the
@@ -253,6 +284,18 @@ impl Builds {
             tokio::select! { () = cancel.cancelled() => {}, () = send => {} }
         });
         receiver
+    }
+
+    /// The architectures that images can be built for; none where no builder is configured, since images then come from
+    /// elsewhere.
+    pub fn architectures(&self) -> Option<BTreeSet<Architecture>> {
+        let engines = &self.inner.engines;
+        (!engines.is_empty()).then(|| engines.keys().copied().collect())
+    }
+
+    /// The environment of a named base as it is stored; none: it is not, or cannot be read, which the build will tell.
+    pub fn base_environment(&self, name: &str) -> Option<Vec<String>> {
+        self.inner.bases.environment(name)
     }
 
     /// The store that builds write to.

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde::Serialize;
-use tfleet_compat::Recipe;
+use tfleet_compat::{BaseImage, Recipe};
 use tfleet_proto::model::digest::Digest;
 
 use super::BuildError;
+use super::dockerfile::Dockerfile;
+use super::flavour::{self, Flavour};
 use crate::config::Site;
 
 /// Everything that decides what a build will be, before versions are resolved. Its digest names the build's log and
@@ -25,6 +27,15 @@ pub struct Order {
     pub base: Option<String>,
     /// Text of root's `.bashrc`.
     pub bashrc: Option<String>,
+    // Left out where nothing was asked, so that such an order has the digest that it always had.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub flavours: BTreeSet<Flavour>,
+    /// Keys that may come in by SSH, as they stand in `authorized_keys`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorized_keys: Option<String>,
+    /// Built on top of all that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<Dockerfile>,
 }
 
 /// What a release adds to its recipes.
@@ -35,21 +46,40 @@ pub struct Additions {
     pub environment: BTreeMap<String, String>,
     pub ports: Vec<u16>,
     pub base: Option<String>,
+    pub flavours: BTreeSet<Flavour>,
+    pub authorized_keys: Option<String>,
+    pub dockerfile: Option<Dockerfile>,
 }
 
 impl Order {
-    /// The recipe with the release's additions, and the site's where the release says nothing else.
+    /// The recipe with the release's additions, its flavours' and the site's where the release says nothing else.
     ///
     /// # Errors
-    /// If the site's `bashrc` cannot be read.
+    /// If the site's `bashrc` cannot be read, or the additions do not fit together.
     pub fn new(recipe: Recipe, additions: Additions, site: &Site) -> Result<Self, BuildError> {
+        let additions = flavoured(additions)?;
+        let compat = recipe.cuda.as_ref().and_then(|stack| stack.compat.as_ref());
+        if let Some(compat) = compat {
+            return Err(BuildError::Additions {
+                what: format!(
+                    "{} would need {} in the image, which no build puts there yet",
+                    recipe.id, compat.package
+                ),
+                remedy: "plan without --forward, and upgrade the driver of the hosts that are then left out",
+            });
+        }
         let bashrc = match &site.bashrc {
             Some(path) => {
                 Some(fs::read_to_string(path).map_err(BuildError::io("read build.bashrc", path))?)
             }
             None => None,
         };
-        if let Some(base) = &additions.base
+        // A recipe that stands on an imported base names it; a release may name another that brings the same.
+        let base = additions.base.or_else(|| match &recipe.base {
+            BaseImage::Imported(name) => Some(name.clone()),
+            BaseImage::Distribution { .. } => None,
+        });
+        if let Some(base) = &base
             && !additions.debian_packages.is_empty()
         {
             return Err(BuildError::Base {
@@ -58,7 +88,7 @@ impl Order {
                     .to_owned(),
             });
         }
-        let of_site = if additions.base.is_none() {
+        let of_site = if base.is_none() {
             site.extra_packages.as_slice()
         } else {
             &[]
@@ -76,8 +106,11 @@ impl Order {
             debian_packages,
             environment,
             ports: additions.ports.into_iter().collect(),
-            base: additions.base,
+            base,
             bashrc,
+            flavours: additions.flavours,
+            authorized_keys: additions.authorized_keys,
+            dockerfile: additions.dockerfile,
         })
     }
 
@@ -90,3 +123,37 @@ impl Order {
         Digest::of(&serde_json::to_vec(self).expect("an order is valid JSON"))
     }
 }
+
+/// The additions with those of their flavours.
+fn flavoured(mut additions: Additions) -> Result<Additions, BuildError> {
+    additions.flavours.remove(&Flavour::Runtime);
+    if additions.authorized_keys.is_some() && !additions.flavours.contains(&Flavour::Ssh) {
+        return Err(BuildError::Additions {
+            what: "authorised keys are for the flavour ssh".to_owned(),
+            remedy: "add --flavour ssh, or leave out --authorized-keys",
+        });
+    }
+    for flavour in &additions.flavours {
+        let addition = flavour.addition();
+        if let Some(base) = &additions.base
+            && !addition.debian_packages.is_empty()
+        {
+            return Err(BuildError::Additions {
+                what: format!(
+                    "the flavour {flavour} is made of the Debian packages {}, and the base {base} takes none",
+                    addition.debian_packages.join(", ")
+                ),
+                remedy: "leave out --base, or leave out the flavour and install and start them with --dockerfile",
+            });
+        }
+        let packages = (&addition.python_packages, &addition.debian_packages);
+        additions.python_packages.extend(packages.0.iter().cloned());
+        additions.debian_packages.extend(packages.1.iter().cloned());
+    }
+    let ports = flavour::service_ports(&additions.flavours).map(|port| port.container);
+    additions.ports.extend(ports);
+    Ok(additions)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! BuildKit's messages as what a person wants to see: the step, what it does, and bytes.
+//! BuildKit's messages as what a person wants to see: the step, and what it does.
 
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex};
 use std::collections::HashMap;
@@ -6,16 +6,14 @@ use std::collections::HashMap;
 use bollard::models::{BuildInfo, BuildInfoAux};
 
 use super::context::word;
-use super::lock::{GroupKind, Lock, LockedWheel};
+use super::lock::GroupKind;
 use super::log::BuildLog;
 
 /// Follows one build.
 #[derive(Debug)]
 pub struct Progress<'a> {
-    lock: &'a Lock,
     log: &'a BuildLog,
     activity: String,
-    done_bytes: u64,
     /// What a step wrote since its last line end, by the step's digest.
     unfinished_lines: HashMap<String, String>,
     /// The last error that a step ended with.
@@ -23,23 +21,21 @@ pub struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub fn new(lock: &'a Lock, log: &'a BuildLog) -> Self {
+    pub fn new(log: &'a BuildLog) -> Self {
         Self {
-            lock,
             log,
-            activity: "sending the build's files".to_owned(),
-            done_bytes: 0,
+            activity: "sending the wheels to the builder".to_owned(),
             unfinished_lines: HashMap::new(),
             error: None,
         }
     }
 
-    /// Takes a message in, and says what is being done and how many bytes of wheels have come.
-    pub fn observe(&mut self, message: BuildInfo) -> (&str, u64) {
+    /// Takes a message in, and says what is being done.
+    pub fn observe(&mut self, message: BuildInfo) -> &str {
         if let Some(BuildInfoAux::BuildKit(status)) = message.aux {
             self.status(&status);
         }
-        (&self.activity, self.done_bytes)
+        &self.activity
     }
 
     fn status(&mut self, status: &StatusResponse) {
@@ -58,7 +54,6 @@ impl<'a> Progress<'a> {
             line.push_str(piece);
             if line.ends_with('\n') {
                 self.log.line(&line);
-                self.done_bytes += self.downloaded(&line).unwrap_or(0);
                 line.clear();
             }
         }
@@ -90,16 +85,6 @@ impl<'a> Progress<'a> {
                 self.activity = format!("step {}: {}", step.trim(), describe(&vertex.name));
             }
         }
-    }
-
-    /// The size of the wheel that the installer says it has now: ` Downloaded NAME`.
-    fn downloaded(&self, line: &str) -> Option<u64> {
-        let name = line.trim_start().strip_prefix("Downloaded ")?.trim();
-        let wheels = self.lock.groups.iter().flat_map(|group| &group.wheels);
-        wheels
-            .filter(|wheel| wheel.name == name)
-            .map(LockedWheel::expected_bytes)
-            .next()
     }
 }
 

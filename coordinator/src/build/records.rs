@@ -10,7 +10,7 @@ use tfleet_proto::model::artifact::ArtifactIndex;
 use tfleet_proto::model::digest::Digest;
 
 use super::lock::TEMPLATE;
-use super::{BuildError, Built, Inner, Lock, Order};
+use super::{BuildError, Built, Inner, Lock, Order, base};
 use crate::artifact::write_whole;
 
 #[derive(Serialize, Deserialize)]
@@ -47,6 +47,34 @@ impl Inner {
             && !is_renamed
             && self.artifacts.known(&lock.base.artifact)?.is_some();
         Ok(usable.then_some(lock))
+    }
+
+    /// The lock of that digest, to be built again.
+    ///
+    /// # Errors
+    /// If it is not kept, another version made it, or its base is gone; the error says how to bring the base back.
+    pub(super) fn kept_lock(&self, order: &Order, digest: &Digest) -> Result<Lock, BuildError> {
+        let refused = |why: String| BuildError::Format {
+            file: format!("the lock {digest}"),
+            why,
+        };
+        let text = self.vault.lock(digest)?;
+        let text = text.ok_or_else(|| refused("it is not in the vault".to_owned()))?;
+        let lock: Lock =
+            serde_json::from_slice(&text).map_err(|error| refused(error.to_string()))?;
+        if lock.template != TEMPLATE {
+            return Err(refused(format!(
+                "it was made for images of template {}, this version makes {TEMPLATE}: plan a new revision",
+                lock.template
+            )));
+        }
+        if self.artifacts.known(&lock.base.artifact)?.is_none() {
+            return Err(BuildError::MissingBase {
+                base: base::shown(order),
+                artifact: lock.base.artifact,
+            });
+        }
+        Ok(lock)
     }
 
     /// What the lock became before; none if any of that is gone or was found damaged.

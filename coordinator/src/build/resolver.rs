@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use tfleet_compat::Architecture;
+use tfleet_proto::model::digest::Digest;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Command;
 
@@ -16,6 +17,7 @@ use super::lock::wheel::Target;
 use super::lock::{LockedWheel, read_pylock};
 use super::log::BuildLog;
 use super::sources::{Index, Sources};
+use super::wheels::Wheels;
 
 /// The version of uv. A site whose indexes are its own must offer it.
 pub const UV_VERSION: &str = "0.13.9";
@@ -45,6 +47,7 @@ impl Resolver {
     pub async fn uv(
         &self,
         architecture: Architecture,
+        wheels: &Wheels,
         sources: &Sources,
         log: &BuildLog,
     ) -> Result<PathBuf, BuildError> {
@@ -57,48 +60,33 @@ impl Resolver {
         std::fs::create_dir_all(&self.tools).map_err(BuildError::io("create", &self.tools))?;
         let unfinished = tempfile::tempdir_in(&self.tools)
             .map_err(BuildError::io("create a folder in", &self.tools))?;
-        let requirements = unfinished.path().join("requirements.txt");
-        let hash = match architecture {
-            Architecture::X86_64 => UV_X86_64,
-            Architecture::Aarch64 => UV_AARCH64,
+        log.line(format!("unpacking uv {UV_VERSION} for {architecture}"));
+        let wheel = installer(architecture);
+        let runs_on = Target {
+            python: (3, 9),
+            glibc: (2, 17),
+            architecture,
         };
-        std::fs::write(
-            &requirements,
-            format!("uv=={UV_VERSION} --hash=sha256:{hash}\n"),
-        )
-        .map_err(BuildError::io("write", &requirements))?;
+        wheels
+            .provide(vec![wheel.clone()], &runs_on, sources, log, &|_| {})
+            .await?;
+        let (kept, _) = wheels.provided(&wheel)?;
+        // pip reads what a wheel is from its name.
+        let named = unfinished.path().join(&wheel.file);
+        std::os::unix::fs::symlink(&kept, &named).map_err(BuildError::io("link", &named))?;
         let target = unfinished.path().join("uv");
-        log.line(format!("fetching uv {UV_VERSION} for {architecture}"));
-        in_turn(&sources.indexes, log, "python3", "fetching uv", |index| {
-            let mut command = Command::new("python3");
-            command.args([
-                "-m",
-                "pip",
-                "--disable-pip-version-check",
-                "--no-input",
-                "install",
-                "--quiet",
-            ]);
-            command.args([
-                "--no-deps",
-                "--no-cache-dir",
-                "--require-hashes",
-                "--only-binary",
-                ":all:",
-                "--platform",
-            ]);
-            command
-                .arg(format!("manylinux_2_17_{architecture}"))
-                .arg("--target")
-                .arg(&target);
-            command.arg("--requirement").arg(&requirements);
-            command.env("PIP_DEFAULT_TIMEOUT", sources.stall_seconds.to_string());
-            command.envs(index.url.iter().map(|url| ("PIP_INDEX_URL", url)));
-            command.envs(sources.ca_bundle.iter().map(|path| ("PIP_CERT", path)));
-            command.envs(sources.proxy.iter().map(|proxy| ("PIP_PROXY", proxy)));
-            command
-        })
-        .await?;
+        let mut command = Command::new("python3");
+        command.args(["-m", "pip", "--disable-pip-version-check", "--no-input"]);
+        command.args(["install", "--quiet", "--no-deps", "--no-index"]);
+        command.args(["--no-cache-dir", "--target"]);
+        command.arg(&target).arg(&named);
+        command.env("PIP_CONFIG_FILE", "/dev/null");
+        if !run_logged(command, "python3", log).await?.success() {
+            return Err(BuildError::Step {
+                what: "unpacking uv failed".to_owned(),
+                last_lines: log.last_lines(),
+            });
+        }
         match std::fs::rename(&target, &folder) {
             Ok(()) => Ok(program),
             // Another build was faster.
@@ -116,6 +104,7 @@ impl Resolver {
         requirements: &[String],
         constraints: &[String],
         target: &Target,
+        wheels: &Wheels,
         sources: &Sources,
         log: &BuildLog,
     ) -> Result<Vec<LockedWheel>, BuildError> {
@@ -124,7 +113,7 @@ impl Resolver {
         } else {
             Architecture::X86_64
         };
-        let uv = self.uv(own, sources, log).await?;
+        let uv = self.uv(own, wheels, sources, log).await?;
         let folder = tempfile::tempdir_in(&self.tools)
             .map_err(BuildError::io("create a folder in", &self.tools))?;
         let input = folder.path().join("requirements.in");
@@ -170,8 +159,31 @@ impl Resolver {
     }
 }
 
+/// uv's own wheel, under a name that pip takes on every machine: it is only unpacked here.
+///
+/// # Panics
+/// Never: both hashes are hashes, as a test shows.
+#[expect(
+    clippy::expect_used,
+    reason = "the constants above are SHA-256 digests, which a test reads"
+)]
+pub fn installer(architecture: Architecture) -> LockedWheel {
+    let sha256 = match architecture {
+        Architecture::X86_64 => UV_X86_64,
+        Architecture::Aarch64 => UV_AARCH64,
+    };
+    LockedWheel {
+        name: "uv".to_owned(),
+        version: UV_VERSION.to_owned(),
+        file: format!("uv-{UV_VERSION}-py3-none-any.whl"),
+        sha256: Digest::from_hex(sha256).expect("a SHA-256 digest"),
+        size_bytes: 0,
+        url: None,
+    }
+}
+
 /// Asked beforehand, because without pip every index would seem to fail.
-async fn need_pip(python: &Path) -> Result<(), BuildError> {
+pub async fn need_pip(python: &Path) -> Result<(), BuildError> {
     let output = Command::new(python)
         .args(["-m", "pip", "--version"])
         .stdin(Stdio::null())
@@ -192,7 +204,7 @@ async fn need_pip(python: &Path) -> Result<(), BuildError> {
 }
 
 /// Runs the command for each index until one succeeds. What went wrong is in the log, the last of it in the error.
-async fn in_turn(
+pub async fn in_turn(
     indexes: &[Index],
     log: &BuildLog,
     program: &'static str,
@@ -218,7 +230,7 @@ async fn in_turn(
 }
 
 /// Runs a program to its end, its output going to the log.
-async fn run_logged(
+pub async fn run_logged(
     mut command: Command,
     program: &'static str,
     log: &BuildLog,

@@ -7,24 +7,35 @@ use tfleet_proto::model::digest::Digest;
 use tokio::sync::watch;
 
 use super::base::Base;
+use super::check::CHECK_LABEL;
+use super::context::cuda_wheels;
 use super::engine::BuilderEngine;
+use super::flavour;
 use super::lock::wheel::Target;
-use super::lock::{Lock, LockFormat, LockedBase, TEMPLATE, group, package_name};
+use super::lock::{
+    Finish, Group, Lock, LockFormat, LockedBase, TEMPLATE, cuda_folder, group, package_name,
+};
 use super::log::BuildLog;
-use super::making::{BUILD_REPOSITORY, Making, image_of};
+use super::making::{BUILD_REPOSITORY, Making, image_of, plain_image_of};
 use super::order::Order;
 use super::sources::Sources;
-use super::{BuildError, BuildPhase, BuildStatus, Built, Inner};
+use super::wheels::Wheels;
+use super::{BuildError, BuildPhase, BuildStatus, Built, Freshness, Inner};
+use crate::vault::Kind;
 
 /// Carries the order out. What it is doing goes to `status`, everything else to `log`.
 pub async fn run(
     inner: &Inner,
     order: &Order,
+    freshness: Freshness,
     log: &BuildLog,
     status: &watch::Sender<BuildStatus>,
 ) -> Result<Built, BuildError> {
     let digest = order.digest();
-    let known = inner.known_lock(order)?;
+    let known = match freshness {
+        Freshness::Of(lock) => Some(inner.kept_lock(order, &lock)?),
+        Freshness::Locked | Freshness::Since(_) => inner.known_lock(order)?,
+    };
     let _slot = inner
         .slots
         .acquire()
@@ -33,6 +44,7 @@ pub async fn run(
     let sources = Sources::of(&inner.site).await?;
     log.hide(sources.secrets.clone());
     let engine = inner.engine(order.recipe.architecture)?;
+    let wheels = inner.wheels()?;
     // Says itself to the coordinator's log why it could not; what this build needs of the engine will tell the person.
     inner.tidy(engine).await;
 
@@ -58,11 +70,14 @@ pub async fn run(
                 .obtain(order, engine, &sources, log, &advance)
                 .await?;
             step(BuildPhase::Locking, "resolving versions");
-            let lock = resolve(inner, order, &base, &sources, log).await?;
+            let lock = resolve(inner, order, &base, &wheels, &sources, log).await?;
             inner.keep_lock(&digest, &lock)?;
             (lock, base)
         }
     };
+    inner
+        .vault
+        .keep(Kind::Lock, &mut lock.canonical_json().as_slice())?;
     let lock_digest = lock.digest();
     status.send_modify(|status| status.lock = Some(lock_digest));
     log.line(format!(
@@ -85,6 +100,7 @@ pub async fn run(
         lock: &lock,
         base: &base,
         engine,
+        wheels: &wheels,
         sources: &sources,
         log,
         status,
@@ -97,15 +113,12 @@ async fn resolve(
     inner: &Inner,
     order: &Order,
     base: &Base,
+    wheels: &Wheels,
     sources: &Sources,
     log: &BuildLog,
 ) -> Result<Lock, BuildError> {
     let recipe = &order.recipe;
-    let target = Target {
-        python: (recipe.python.major(), recipe.python.minor()),
-        glibc: base.survey.glibc(),
-        architecture: recipe.architecture,
-    };
+    let target = Target::of(order, base);
     // pip comes along for those who will install more inside a container.
     let mut requirements: Vec<String> = recipe
         .requirements
@@ -115,7 +128,7 @@ async fn resolve(
         .collect();
     let alone = inner
         .resolver
-        .resolve(&requirements, &[], &target, sources, log)
+        .resolve(&requirements, &[], &target, wheels, sources, log)
         .await?;
     let together = if order.python_packages.is_empty() {
         Vec::new()
@@ -133,7 +146,7 @@ async fn resolve(
             .collect();
         match inner
             .resolver
-            .resolve(&requirements, &pins, &target, sources, log)
+            .resolve(&requirements, &pins, &target, wheels, sources, log)
             .await
         {
             Ok(wheels) => wheels,
@@ -141,13 +154,15 @@ async fn resolve(
                 log.line("the further packages need other versions of TensorFlow's dependencies; resolving all together");
                 inner
                     .resolver
-                    .resolve(&requirements, &[], &target, sources, log)
+                    .resolve(&requirements, &[], &target, wheels, sources, log)
                     .await?
             }
             Err(error) => return Err(error),
         }
     };
+    let groups = group(alone, together);
     Ok(Lock {
+        finish: finish(order, &groups),
         format: LockFormat::V1,
         template: TEMPLATE,
         recipe: recipe.id.to_string(),
@@ -158,14 +173,62 @@ async fn resolve(
             diff_ids: base.index.diff_ids().collect(),
             packages: base.survey.packages.clone(),
         },
-        groups: group(alone, together),
+        groups,
         environment: order.environment.clone(),
         ports: order.ports.iter().copied().collect(),
         bashrc: order.bashrc.clone(),
     })
 }
 
+/// What the image gets beyond its wheels.
+fn finish(order: &Order, groups: &[Group]) -> Finish {
+    let python = order.recipe.python.to_string();
+    let programs = order
+        .flavours
+        .iter()
+        .flat_map(|flavour| &flavour.addition().wheel_programs);
+    let path = programs.filter_map(|program| {
+        let is_of = |name: &&str| {
+            name.strip_prefix(program.as_str())
+                .is_some_and(|rest| rest.starts_with("-cu"))
+        };
+        let wheel = groups.iter().flat_map(Group::names).find(is_of)?;
+        Some(format!(
+            "{}/{}/bin",
+            cuda_wheels(&python),
+            cuda_folder(wheel)?
+        ))
+    });
+    Finish {
+        path: path.collect(),
+        start: flavour::start_command(&order.flavours),
+        authorized_keys: order.authorized_keys.clone(),
+        dockerfile: order.dockerfile.clone(),
+    }
+}
+
+impl Target {
+    /// Where what `order` asks for runs.
+    pub(super) fn of(order: &Order, base: &Base) -> Self {
+        let recipe = &order.recipe;
+        Self {
+            python: (recipe.python.major(), recipe.python.minor()),
+            glibc: base.survey.glibc(),
+            architecture: recipe.architecture,
+        }
+    }
+}
+
 impl Inner {
+    /// Where this build's wheels come from and go to.
+    fn wheels(&self) -> Result<Wheels, BuildError> {
+        if self.site.keep_wheels {
+            Ok(self.wheels.clone())
+        } else {
+            self.wheels.passing()
+        }
+    }
+
     fn engine(&self, architecture: Architecture) -> Result<&BuilderEngine, BuildError> {
         self.engines
             .get(&architecture)
@@ -177,9 +240,14 @@ impl Inner {
     pub(super) async fn tidy(&self, engine: &BuilderEngine) {
         let is_in_use = |tag: &str| {
             let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.keys().any(|lock| image_of(lock) == tag)
+            locks
+                .keys()
+                .any(|lock| [image_of(lock), plain_image_of(lock)].contains(&tag.to_owned()))
         };
-        if let Err(error) = engine.remove_once(BUILD_REPOSITORY, is_in_use).await {
+        if let Err(error) = engine
+            .remove_once(BUILD_REPOSITORY, CHECK_LABEL, is_in_use)
+            .await
+        {
             tracing::warn!(endpoint = engine.endpoint, error = %error.failure(), "cannot look for what builds left");
         }
     }

@@ -106,6 +106,60 @@ impl Sources {
         })
     }
 
+    /// What makes the usual programs of a build step use these sources: uv, pip, curl, wget, and whatever heeds a proxy. Of
+    /// several indexes it is the first. The CA bundle, if there is one, lies at `ca_bundle` where the step runs.
+    pub fn step_environment(&self, ca_bundle: &Path) -> Vec<(&'static str, String)> {
+        let ca_bundle = self.ca_bundle.as_ref().map(|_| ca_bundle);
+        let mut variables = Vec::new();
+        if let Some(index) = self.indexes.first() {
+            variables.extend(index.environment(self, ca_bundle));
+            variables.extend(index.url.iter().map(|url| ("PIP_INDEX_URL", url.clone())));
+            if !index.extra_urls.is_empty() {
+                variables.push(("PIP_EXTRA_INDEX_URL", index.extra_urls.join(" ")));
+            }
+        }
+        for name in ["https_proxy", "http_proxy"] {
+            variables.extend(self.proxy.iter().map(|proxy| (name, proxy.clone())));
+        }
+        for name in ["PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
+            variables.extend(ca_bundle.map(|path| (name, path.display().to_string())));
+        }
+        variables
+    }
+
+    /// The hosts of these sources, with their ports, and what each is. Of mirrors, those that the site names: a machine's
+    /// own are mostly everybody's.
+    pub fn hosts(&self) -> Vec<(&'static str, String)> {
+        let indexes = self
+            .indexes
+            .iter()
+            .flat_map(|index| index.url.iter().chain(&index.extra_urls))
+            .map(|url| ("a package index", url));
+        let mirrors = self
+            .debian_mirrors
+            .iter()
+            .map(|url| ("a Debian mirror", url));
+        let proxy = self.proxy.iter().map(|url| ("the proxy", url));
+        indexes
+            .chain(mirrors)
+            .chain(proxy)
+            .filter_map(|(what, url)| Some((what, secrets::host(url)?.to_owned())))
+            .collect()
+    }
+
+    /// All indexes as one, for whoever knows the place of a file and needs only the credentials for it.
+    pub fn all_indexes(&self) -> Index {
+        let urls = self
+            .indexes
+            .iter()
+            .flat_map(|index| index.url.iter().chain(&index.extra_urls));
+        let mut urls = urls.cloned();
+        Index {
+            url: urls.next(),
+            extra_urls: urls.collect(),
+        }
+    }
+
     /// What must not be in an image on a base that has the certificates `of_base` itself: the secrets, and the CA
     /// bundle.
     ///

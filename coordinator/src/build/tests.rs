@@ -5,7 +5,7 @@ use std::io::Cursor;
 use tfleet_compat::{BaseImage, Recipe};
 use tfleet_proto::model::digest::Digest;
 
-use super::lock::{LockFormat, LockedBase, TEMPLATE};
+use super::lock::{Finish, LockFormat, LockedBase, TEMPLATE};
 use super::*;
 use crate::artifact::{Origin, Received, Secrets, receive};
 
@@ -79,6 +79,7 @@ fn builds(folder: &Path) -> Builds {
         Site::default(),
         &[],
         artifacts,
+        Vault::open(&folder.join("vault")).unwrap(),
         CancellationToken::new(),
     )
     .unwrap()
@@ -100,10 +101,7 @@ fn recipe() -> Recipe {
         cuda: None,
         python: "3.11".parse().unwrap(),
         architecture: Architecture::X86_64,
-        base: BaseImage {
-            distribution: "debian".to_owned(),
-            suite: "bookworm".to_owned(),
-        },
+        base: BaseImage::distribution("debian", "bookworm"),
         requirements: vec!["six".to_owned()],
         source_distributions: Vec::new(),
     }
@@ -125,5 +123,6 @@ fn lock(base: Digest) -> Lock {
         environment: BTreeMap::new(),
         ports: Vec::new(),
         bashrc: None,
+        finish: Finish::default(),
     }
 }

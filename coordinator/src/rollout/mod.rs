@@ -13,4 +13,4 @@ mod tests;
 pub use container::{ContainerChange, change_containers, run_container};
 pub use nearest::nearest;
 pub use placement::{NOT_BUILT, Placement, place, want_image};
-pub use planning::{Candidate, plan};
+pub use planning::{Candidate, Planning};

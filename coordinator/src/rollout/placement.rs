@@ -1,9 +1,10 @@
 //! Which of a release's images a host gets.
 
+use tfleet_compat::PtxReading;
 use tfleet_proto::model::desired::{ContainerSpec, DesiredImage, DesiredState};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
-use tfleet_proto::model::inventory::Inventory;
+use tfleet_proto::model::inventory::{Gpu, Inventory};
 use tfleet_proto::model::name::{HostName, ReleaseRef, VariantId};
 
 use crate::store::{Origin, Release};
@@ -16,6 +17,10 @@ pub const NOT_BUILT: &str = "not-built";
 pub struct Placement {
     pub variant: VariantId,
     pub artifact: Digest,
+    /// The GPUs that the image serves, where it does not serve all of the host's.
+    pub some_gpus: Option<Vec<String>>,
+    /// The release was planned on terms that trust intermediate code.
+    pub trusts_intermediate_code: bool,
 }
 
 /// The image that `release` has for a host, or why it has none.
@@ -24,10 +29,15 @@ pub fn place(
     host: &HostName,
     inventory: Option<&Inventory>,
 ) -> Result<Placement, Failure> {
-    let variant = match &release.origin {
-        Origin::Planned { plan, .. } => planned(release, plan, host)?,
+    let (variant, some_gpus, trusts_intermediate_code) = match &release.origin {
+        Origin::Planned { plan, request } => (
+            planned(release, plan, host)?,
+            served_gpus(plan, host, inventory),
+            request.policy.intermediate_code == PtxReading::Lenient,
+        ),
         Origin::Added { needs_gpu, cuda } => {
-            added(release, host, inventory, *needs_gpu, cuda.as_deref())?
+            let variant = added(release, host, inventory, *needs_gpu, cuda.as_deref())?;
+            (variant, None, false)
         }
     };
     let artifact = release
@@ -45,7 +55,29 @@ pub fn place(
             release.reference
         )));
     };
-    Ok(Placement { variant, artifact })
+    Ok(Placement {
+        variant,
+        artifact,
+        some_gpus,
+        trusts_intermediate_code,
+    })
+}
+
+/// The UUIDs of the GPUs that the plan does not leave out; none: it leaves out none.
+fn served_gpus(
+    plan: &tfleet_compat::Plan,
+    host: &HostName,
+    inventory: Option<&Inventory>,
+) -> Option<Vec<String>> {
+    let left_out = &plan.assignment(&host.as_str().into())?.left_out_gpus;
+    let gpus = &inventory.filter(|_| !left_out.is_empty())?.gpus;
+    let is_served = |gpu: &&Gpu| !left_out.iter().any(|left| left.gpu == gpu.name);
+    Some(
+        gpus.iter()
+            .filter(is_served)
+            .map(|gpu| gpu.uuid.clone())
+            .collect(),
+    )
 }
 
 /// Makes the image desired. Images of the release's other revisions go, unless a container still runs from them.

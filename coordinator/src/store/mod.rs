@@ -8,6 +8,7 @@ mod desired;
 mod host;
 mod operator;
 mod release;
+mod request;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use host::HostRecord;
 pub use operator::OperatorRecord;
-pub use release::{BuildPhase, Created, Locked, Origin, Release, ReleaseRequest, VariantBuild};
+pub use release::{BuildPhase, Created, Locked, Origin, Release, VariantBuild};
+pub use request::ReleaseRequest;
 pub use token::{NewToken, Redemption};
 
 const SCHEMA: &str = include_str!("schema.sql");

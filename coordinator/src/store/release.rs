@@ -1,17 +1,18 @@
 //! Releases with their builds, and what locks were built to.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
-use tfleet_compat::{HostName, Plan, TensorflowConstraint};
+use tfleet_compat::{HostName, Plan};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::{ReleaseName, ReleaseQuery, ReleaseRef, VariantId};
 
-use super::{Store, StoreError, column};
+use super::{ReleaseRequest, Store, StoreError, column};
+
+mod imported;
 
 /// One revision of a release.
 #[derive(Debug, Clone)]
@@ -43,22 +44,6 @@ pub enum Created {
     New(Release),
     /// The newest revision is just this.
     Existing(Release),
-}
-
-/// What an operator asks of a release.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReleaseRequest {
-    pub name: ReleaseName,
-    pub tensorflow: TensorflowConstraint,
-    pub python_packages: Vec<String>,
-    pub debian_packages: Vec<String>,
-    pub environment: BTreeMap<String, String>,
-    pub ports: Vec<u16>,
-    /// None: bootstrapped from Debian packages.
-    pub base: Option<String>,
-    /// Nothing that was resolved before this revision was made counts.
-    #[serde(default)]
-    pub anew: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,7 +174,9 @@ impl Store {
             {
                 return Ok(Created::Existing(newest.clone()));
             }
-            let revision = newest.map_or(NonZeroU32::MIN, |newest| newest.reference.revision.saturating_add(1));
+            let revision = newest.map_or(NonZeroU32::MIN, |newest| {
+                newest.reference.revision.saturating_add(1)
+            });
             let release = Release {
                 reference: ReleaseRef { name, revision },
                 origin,
@@ -197,19 +184,7 @@ impl Store {
                 created_at: Timestamp::now(),
                 created_by,
             };
-            transaction.execute(
-                "INSERT INTO release (name, revision, created_at, created_by, origin) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    release.reference.name.as_str(),
-                    revision.get(),
-                    release.created_at.to_string(),
-                    release.created_by,
-                    column::to_json(&release.origin)?
-                ],
-            )?;
-            for build in &release.builds {
-                write_build(transaction, &release.reference, build)?;
-            }
+            insert(transaction, &release)?;
             Ok(Created::New(release))
         })
         .await
@@ -243,18 +218,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.run("write down a build", move |transaction| {
             write_build(transaction, &release, &build)?;
-            if let (Some(lock), Some(artifact)) = (&build.lock, &build.artifact) {
-                transaction.execute(
-                    "INSERT OR REPLACE INTO locked (lock, artifact, content_bytes, stored_bytes) VALUES (?1, ?2, ?3, ?4)",
-                    params![
-                        lock.to_string(),
-                        artifact.to_string(),
-                        build.content_bytes.cast_signed(),
-                        build.stored_bytes.cast_signed()
-                    ],
-                )?;
-            }
-            Ok(())
+            write_locked(transaction, &build)
         })
         .await
     }
@@ -346,6 +310,41 @@ fn with_builds(transaction: &Transaction<'_>, mut release: Release) -> rusqlite:
         })?
         .collect::<rusqlite::Result<_>>()?;
     Ok(release)
+}
+
+fn insert(transaction: &Transaction<'_>, release: &Release) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT INTO release (name, revision, created_at, created_by, origin) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            release.reference.name.as_str(),
+            release.reference.revision.get(),
+            release.created_at.to_string(),
+            release.created_by,
+            column::to_json(&release.origin)?
+        ],
+    )?;
+    for build in &release.builds {
+        write_build(transaction, &release.reference, build)?;
+    }
+    Ok(())
+}
+
+/// What the lock was built to, if it was.
+fn write_locked(transaction: &Transaction<'_>, build: &VariantBuild) -> rusqlite::Result<()> {
+    let (Some(lock), Some(artifact)) = (&build.lock, &build.artifact) else {
+        return Ok(());
+    };
+    transaction
+        .execute(
+            "INSERT OR REPLACE INTO locked (lock, artifact, content_bytes, stored_bytes) VALUES (?1, ?2, ?3, ?4)",
+            params![
+                lock.to_string(),
+                artifact.to_string(),
+                build.content_bytes.cast_signed(),
+                build.stored_bytes.cast_signed()
+            ],
+        )
+        .map(drop)
 }
 
 fn write_build(

@@ -148,6 +148,7 @@ impl TryFrom<wire::ContainerSpec> for ContainerSpec {
             capabilities: spec.capabilities,
             tty: spec.tty,
             stop_grace_seconds: spec.stop_grace_seconds,
+            trusts_intermediate_code: spec.trusts_intermediate_code,
         })
     }
 }
@@ -177,6 +178,7 @@ impl From<ContainerSpec> for wire::ContainerSpec {
             capabilities: spec.capabilities,
             tty: spec.tty,
             stop_grace_seconds: spec.stop_grace_seconds,
+            trusts_intermediate_code: spec.trusts_intermediate_code,
         }
     }
 }

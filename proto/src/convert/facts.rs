@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use tfleet_compat::{
-    DriverHealth, DriverVersion, Gpu, GpuHealth, GpuMode, HostFacts, HostName, VersionError,
+    DriverHealth, DriverVersion, Gpu, GpuHealth, GpuMode, HostFacts, HostName, RuntimeMode,
+    VersionError,
 };
 
 use crate::model::inventory::{self, Inventory};
@@ -28,6 +29,7 @@ pub fn facts(name: impl Into<HostName>, inventory: &Inventory) -> Result<HostFac
     // An engine that does not answer has no ways to tell, which is not the same as having none.
     facts.gpu_modes =
         engine_answers.then(|| inventory.gpu_modes.iter().copied().map(mode).collect());
+    facts.runtime_mode = inventory.runtime_mode.map(runtime_mode).unwrap_or_default();
     facts.labels.clone_from(&inventory.labels);
     Ok(facts)
 }
@@ -74,6 +76,15 @@ fn mode(mode: inventory::GpuMode) -> GpuMode {
         inventory::GpuMode::Runtime => GpuMode::Runtime,
         inventory::GpuMode::DeviceRequest => GpuMode::DeviceRequest,
         inventory::GpuMode::Cdi => GpuMode::Cdi,
+    }
+}
+
+fn runtime_mode(mode: inventory::RuntimeMode) -> RuntimeMode {
+    match mode {
+        inventory::RuntimeMode::Legacy => RuntimeMode::Legacy,
+        inventory::RuntimeMode::Csv => RuntimeMode::Csv,
+        inventory::RuntimeMode::Cdi => RuntimeMode::Cdi,
+        inventory::RuntimeMode::JitCdi => RuntimeMode::JitCdi,
     }
 }
 

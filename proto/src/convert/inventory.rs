@@ -7,7 +7,7 @@ use super::field::{
 };
 use crate::model::inventory::{
     Driver, Engine, EngineImage, FieldSource, Gpu, GpuMode, GpuProcess, ImageStore, Inventory,
-    Machine, Source,
+    Machine, RuntimeMode, Source,
 };
 use crate::wire;
 
@@ -19,6 +19,14 @@ enumeration_pairs!(
     Runtime <=> Runtime,
     DeviceRequest <=> DeviceRequest,
     Cdi <=> Cdi,
+);
+enumeration_pairs!(
+    wire::RuntimeMode,
+    RuntimeMode,
+    Legacy <=> Legacy,
+    Csv <=> Csv,
+    Cdi <=> Cdi,
+    JitCdi <=> JitCdi,
 );
 enumeration_pairs!(
     wire::Source,
@@ -52,6 +60,10 @@ impl TryFrom<wire::Inventory> for Inventory {
                 .enumerate()
                 .map(gpu_mode)
                 .collect::<Result<_, _>>()?,
+            runtime_mode: optional_enumeration::<wire::RuntimeMode, _>(
+                "runtime_mode",
+                inventory.runtime_mode,
+            )?,
             images: list("images", inventory.images)?,
             labels: inventory.labels,
             warnings: inventory.warnings,
@@ -73,6 +85,9 @@ impl From<Inventory> for wire::Inventory {
                 .into_iter()
                 .map(|mode| wire::GpuMode::from(mode).into())
                 .collect(),
+            runtime_mode: inventory
+                .runtime_mode
+                .map_or(0, |mode| wire::RuntimeMode::from(mode).into()),
             images: wire_list(inventory.images),
             labels: inventory.labels,
             warnings: inventory.warnings,

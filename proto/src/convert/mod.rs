@@ -11,9 +11,11 @@ mod inventory;
 mod status;
 #[cfg(test)]
 mod tests;
+mod what_if;
 
 pub use facts::facts;
 pub use field::{timestamp, wire_timestamp};
+pub use what_if::{WhatIf, WhatIfError};
 
 /// A message that is not acceptable: which field, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

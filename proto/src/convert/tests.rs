@@ -65,6 +65,7 @@ fn valid() -> wire::DesiredState {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 0,
+        trusts_intermediate_code: false,
     };
     desired(
         vec![spec("one"), spec("two"), spec("three")],

@@ -51,6 +51,9 @@ pub struct Inventory {
     /// architecture that it was built for.
     #[prost(message, repeated, tag = "10")]
     pub sources: ::prost::alloc::vec::Vec<FieldSource>,
+    /// How NVIDIA's container runtime puts a GPU into a container. Unspecified: unknown, which counts as legacy.
+    #[prost(enumeration = "RuntimeMode", tag = "11")]
+    pub runtime_mode: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Machine {
@@ -285,6 +288,10 @@ pub struct ContainerSpec {
     /// The variant that this image is, for the host's own check before create.
     #[prost(string, tag = "18")]
     pub variant: ::prost::alloc::string::String,
+    /// The release was planned on terms that trust intermediate code which the host's driver may not be able to compile, so
+    /// the host's own check does as well.
+    #[prost(bool, tag = "19")]
+    pub trusts_intermediate_code: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PortBinding {
@@ -509,6 +516,43 @@ impl GpuMode {
             "GPU_MODE_RUNTIME" => Some(Self::Runtime),
             "GPU_MODE_DEVICE_REQUEST" => Some(Self::DeviceRequest),
             "GPU_MODE_CDI" => Some(Self::Cdi),
+            _ => None,
+        }
+    }
+}
+/// Whether an image's NVIDIA_REQUIRE\_\* is asked before a container starts depends on this, and not on how a GPU is asked
+/// for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RuntimeMode {
+    Unspecified = 0,
+    Legacy = 1,
+    Csv = 2,
+    Cdi = 3,
+    JitCdi = 4,
+}
+impl RuntimeMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RUNTIME_MODE_UNSPECIFIED",
+            Self::Legacy => "RUNTIME_MODE_LEGACY",
+            Self::Csv => "RUNTIME_MODE_CSV",
+            Self::Cdi => "RUNTIME_MODE_CDI",
+            Self::JitCdi => "RUNTIME_MODE_JIT_CDI",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RUNTIME_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RUNTIME_MODE_LEGACY" => Some(Self::Legacy),
+            "RUNTIME_MODE_CSV" => Some(Self::Csv),
+            "RUNTIME_MODE_CDI" => Some(Self::Cdi),
+            "RUNTIME_MODE_JIT_CDI" => Some(Self::JitCdi),
             _ => None,
         }
     }
@@ -2385,24 +2429,125 @@ pub struct ReleaseSpec {
     /// engine, or a registry reference.
     #[prost(string, tag = "7")]
     pub base: ::prost::alloc::string::String,
+    /// What the images are for, each adding to them: "runtime" (nothing), "jupyter", "ssh", "devel". Empty: "runtime".
+    #[prost(string, repeated, tag = "8")]
+    pub flavours: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For "ssh": keys that may come in, as they stand in `authorized_keys`. Empty: those that each host binds in.
+    #[prost(string, tag = "9")]
+    pub authorized_keys: ::prost::alloc::string::String,
+    /// A Dockerfile that is built on top of each image, at most 64 KiB: it stands on the build argument TFLEET_BASE, gets the
+    /// lock's values as TFLEET_TENSORFLOW, TFLEET_CUDA, TFLEET_CUDNN, TFLEET_PYTHON, TFLEET_ARCHITECTURE and TFLEET_LOCK, and
+    /// has no files beside it. Empty: none.
+    #[prost(string, tag = "10")]
+    pub dockerfile: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "11")]
+    pub policy: ::core::option::Option<Policy>,
+    /// Whether the specifier may allow two TensorFlow major versions, between which programs do not carry over.
+    #[prost(bool, tag = "12")]
+    pub spans_majors: bool,
+}
+/// What operators decide beside the release.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Policy {
+    /// "newest" (also when empty), "uniform", or a TensorFlow version that is preferred wherever it runs.
+    #[prost(string, tag = "1")]
+    pub preference: ::prost::alloc::string::String,
+    /// Hosts move to a better variant although the one they run still serves them. Counts for one plan and is not kept.
+    #[prost(bool, tag = "2")]
+    pub rebalance: bool,
+    /// A host whose GPUs cannot be served gets a CPU variant.
+    #[prost(bool, tag = "3")]
+    pub cpu_fallback: bool,
+    /// cuda-compat libraries may go into an image where a driver runs no CUDA that TensorFlow needs (data-centre GPUs).
+    #[prost(bool, tag = "4")]
+    pub forward_compatibility: bool,
+    /// A host with several kinds of GPU may be served on some of them only.
+    #[prost(bool, tag = "5")]
+    pub serves_some_gpus: bool,
+    /// Intermediate code counts fully, as if every driver could compile it.
+    #[prost(bool, tag = "6")]
+    pub trusts_intermediate_code: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlanRequest {
     /// Required.
     #[prost(message, optional, tag = "1")]
     pub spec: ::core::option::Option<ReleaseSpec>,
-    /// Required. The hosts to plan for.
+    /// Required without `hosts`. The hosts to plan for.
     #[prost(message, optional, tag = "2")]
     pub selector: ::core::option::Option<Selector>,
     /// For CreateRelease: make a new revision also where the newest one is just this, so that its packages are resolved
     /// again.
     #[prost(bool, tag = "3")]
     pub anew: bool,
+    /// For Plan: changes to think through, "driver=535.183.01 on label.rack=7" (a change, and which hosts it is made to).
+    #[prost(string, repeated, tag = "4")]
+    pub what_if: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For Plan: the host of which everything that was considered is told.
+    #[prost(string, tag = "5")]
+    pub explain: ::prost::alloc::string::String,
+    /// The hosts to plan for where this coordinator does not know them, instead of `selector`: JSON, a list of
+    /// {"name", "driver_version", …} as `tfleet hosts export` writes it.
+    #[prost(bytes = "vec", tag = "6")]
+    pub hosts: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlanResponse {
     #[prost(message, optional, tag = "1")]
     pub plan: ::core::option::Option<Plan>,
+    /// The plan of the release's newest revision. Absent: there is none.
+    #[prost(message, optional, tag = "2")]
+    pub running: ::core::option::Option<Plan>,
+    /// One for each change that was asked about, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub what_if: ::prost::alloc::vec::Vec<WhatIf>,
+    /// What was considered for the host to explain, in the order in which it would be chosen.
+    #[prost(message, repeated, tag = "4")]
+    pub considered: ::prost::alloc::vec::Vec<Consideration>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WhatIf {
+    #[prost(string, tag = "1")]
+    pub change: ::prost::alloc::string::String,
+    /// How many hosts it would be made to.
+    #[prost(uint32, tag = "2")]
+    pub hosts: u32,
+    /// The plan then.
+    #[prost(message, optional, tag = "3")]
+    pub plan: ::core::option::Option<Plan>,
+}
+/// One TensorFlow release considered for one host.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Consideration {
+    #[prost(string, tag = "1")]
+    pub tensorflow: ::prost::alloc::string::String,
+    /// Empty: there is no recipe; `refusal` says why.
+    #[prost(string, tag = "2")]
+    pub recipe: ::prost::alloc::string::String,
+    /// "native", "minor", "forward" or "cpu". Empty: refused.
+    #[prost(string, tag = "3")]
+    pub compatibility: ::prost::alloc::string::String,
+    /// What the rules found that passed, in the order in which they are asked.
+    #[prost(message, repeated, tag = "4")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
+    /// What stands in the way. Absent: nothing.
+    #[prost(message, optional, tag = "5")]
+    pub refusal: ::core::option::Option<Finding>,
+    /// What cures that.
+    #[prost(string, tag = "6")]
+    pub remedy: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Finding {
+    /// "driver-runs-cuda".
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    /// What was compared.
+    #[prost(string, tag = "2")]
+    pub fact: ::prost::alloc::string::String,
+    /// Where the deciding value comes from.
+    #[prost(string, tag = "3")]
+    pub source: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Plan {
@@ -2412,6 +2557,40 @@ pub struct Plan {
     pub assignments: ::prost::alloc::vec::Vec<Assignment>,
     #[prost(message, repeated, tag = "3")]
     pub unplaced: ::prost::alloc::vec::Vec<Unplaced>,
+    /// Those for most hosts first.
+    #[prost(message, repeated, tag = "4")]
+    pub upgrades: ::prost::alloc::vec::Vec<Upgrade>,
+    /// What whoever reads the plan should know, in sentences.
+    #[prost(string, repeated, tag = "5")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A plan with fewer variants may exist: looking for it would take too long.
+    #[prost(bool, tag = "6")]
+    pub inexact: bool,
+}
+/// A driver upgrade and what it would change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Upgrade {
+    #[prost(string, repeated, tag = "1")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The drivers that they have, oldest first. Empty: none.
+    #[prost(string, repeated, tag = "2")]
+    pub from: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The oldest driver that will do.
+    #[prost(string, tag = "3")]
+    pub to: ::prost::alloc::string::String,
+    /// The variant that the hosts get then, or that no host needs any more.
+    #[prost(string, tag = "4")]
+    pub variant: ::prost::alloc::string::String,
+    /// No host needs the variant any more. Otherwise: it serves hosts that get nothing today.
+    #[prost(bool, tag = "5")]
+    pub saves: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GpuLeftOut {
+    #[prost(string, tag = "1")]
+    pub gpu: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PlannedVariant {
@@ -2433,8 +2612,11 @@ pub struct PlannedVariant {
     pub base: ::prost::alloc::string::String,
     #[prost(string, tag = "7")]
     pub architecture: ::prost::alloc::string::String,
+    /// The cuda-compat package in it, "cuda-compat-12-8". Empty: none.
+    #[prost(string, tag = "8")]
+    pub compat_package: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Assignment {
     #[prost(string, tag = "1")]
     pub host: ::prost::alloc::string::String,
@@ -2445,6 +2627,9 @@ pub struct Assignment {
     pub compatibility: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// The host's GPUs that the variant does not serve, on a policy that allows it.
+    #[prost(message, repeated, tag = "5")]
+    pub left_out_gpus: ::prost::alloc::vec::Vec<GpuLeftOut>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unplaced {
@@ -2497,6 +2682,11 @@ pub struct VariantBuild {
     pub stored_bytes: u64,
     #[prost(message, optional, tag = "7")]
     pub failure: ::core::option::Option<Failure>,
+    /// Of content_bytes and stored_bytes, what other variants of the release have too. In GetRelease's answer alone.
+    #[prost(uint64, tag = "8")]
+    pub shared_content_bytes: u64,
+    #[prost(uint64, tag = "9")]
+    pub shared_stored_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetReleaseRequest {
@@ -2558,6 +2748,21 @@ pub struct BuildLogLine {
     pub at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(string, tag = "2")]
     pub line: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSbomRequest {
+    /// Required.
+    #[prost(string, tag = "1")]
+    pub release: ::prost::alloc::string::String,
+    /// Required.
+    #[prost(string, tag = "2")]
+    pub variant: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSbomResponse {
+    /// JSON.
+    #[prost(string, tag = "1")]
+    pub document: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddImageRequest {
@@ -2696,6 +2901,134 @@ pub struct LogsRequest {
     /// Required.
     #[prost(message, optional, tag = "2")]
     pub logs: ::core::option::Option<LogsOperation>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListVaultRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListVaultResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub bases: ::prost::alloc::vec::Vec<VaultBase>,
+    #[prost(message, repeated, tag = "2")]
+    pub wheels: ::prost::alloc::vec::Vec<VaultWheel>,
+    #[prost(message, repeated, tag = "3")]
+    pub locks: ::prost::alloc::vec::Vec<VaultLock>,
+    #[prost(message, repeated, tag = "4")]
+    pub images: ::prost::alloc::vec::Vec<VaultImage>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultBase {
+    /// The artifact.
+    #[prost(string, tag = "1")]
+    pub artifact: ::prost::alloc::string::String,
+    /// The names that it was imported under.
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "3")]
+    pub content_bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub stored_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultWheel {
+    #[prost(string, tag = "1")]
+    pub digest: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub size_bytes: u64,
+    /// Its name in the locks. Empty: no lock here refers to it.
+    #[prost(string, tag = "3")]
+    pub file: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultLock {
+    #[prost(string, tag = "1")]
+    pub digest: ::prost::alloc::string::String,
+    /// The recipe that it was resolved from, "tf2.15.1-cuda12.2".
+    #[prost(string, tag = "2")]
+    pub variant: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub wheels: u32,
+    /// Wheels of it that are not kept. Zero, and a base that is there: it can be built again with no network.
+    #[prost(uint32, tag = "4")]
+    pub missing_wheels: u32,
+    #[prost(bool, tag = "5")]
+    pub base_is_there: bool,
+    /// What it became; empty: not built here.
+    #[prost(string, tag = "6")]
+    pub artifact: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VaultImage {
+    #[prost(string, tag = "1")]
+    pub artifact: ::prost::alloc::string::String,
+    /// The releases and variants that it is, "train:v1 tf2.15.1-cpu".
+    #[prost(string, repeated, tag = "2")]
+    pub releases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "3")]
+    pub content_bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub stored_bytes: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListHaveRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BundlePiece {
+    /// At most 1 MiB.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub data: ::prost::bytes::Bytes,
+    /// In the first piece: bytes of the whole, but for a few. Zero: unknown.
+    #[prost(uint64, tag = "2")]
+    pub total_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportBundleRequest {
+    #[prost(oneof = "export_bundle_request::Request", tags = "1, 2")]
+    pub request: ::core::option::Option<export_bundle_request::Request>,
+}
+/// Nested message and enum types in `ExportBundleRequest`.
+pub mod export_bundle_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Request {
+        /// First, and only first.
+        #[prost(message, tag = "1")]
+        Start(super::ExportBundleStart),
+        /// Of the other site's list, at most 1 MiB each. None: the other site has nothing.
+        #[prost(bytes, tag = "2")]
+        Have(::prost::bytes::Bytes),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportBundleStart {
+    /// Required, at least one. "train" (its newest revision) or "train:v1".
+    #[prost(string, repeated, tag = "1")]
+    pub releases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Also what the variants can be built from again: bases, wheels, the installer.
+    #[prost(bool, tag = "2")]
+    pub wheels: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportBundleRequest {
+    /// At most 1 MiB.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportBundleEvent {
+    #[prost(uint64, tag = "1")]
+    pub done_bytes: u64,
+    /// Set in the last event.
+    #[prost(message, optional, tag = "2")]
+    pub imported: ::core::option::Option<ImportedBundle>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportedBundle {
+    /// All releases of the bundle; `existed` where one was there already.
+    #[prost(message, repeated, tag = "1")]
+    pub releases: ::prost::alloc::vec::Vec<Release>,
+    /// Bytes of chunks and of wheels that came.
+    #[prost(uint64, tag = "2")]
+    pub chunk_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub wheel_bytes: u64,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -3187,6 +3520,32 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("tfleet.v1.Operator", "BuildLog"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// What is in a variant's image, by its lock, as a CycloneDX 1.6 document. The same bytes for the same image. Errors:
+        /// NOT_FOUND; FAILED_PRECONDITION (it is not built yet, or was not built here).
+        pub async fn get_sbom(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSbomRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSbomResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/GetSbom",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "GetSbom"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Takes an image that others built into the same delivery: a tarball in the form of `docker save`, or an image of a
         /// builder's engine. It becomes a release with one variant. Errors: INVALID_ARGUMENT (not an image archive, or
         /// more than one image in it); NOT_FOUND (no such image in the engine).
@@ -3374,6 +3733,115 @@ pub mod operator_client {
                 .insert(GrpcMethod::new("tfleet.v1.Operator", "GetFleet"));
             self.inner.unary(req, path, codec).await
         }
+        /// What variants can be built from again with no network, and what is built: bases, wheels, locks, images.
+        pub async fn list_vault(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListVaultResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/ListVault",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "ListVault"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The list of what this site has, for ExportBundle at another one. JSON, tfleet.have.v1.
+        pub async fn list_have(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListHaveRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BundlePiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/ListHave",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "ListHave"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Releases as one file for another site (tfleet.bundle.v1). The first message is `start`, then the other site's list
+        /// follows, if there is one. The first piece says the size. Errors: NOT_FOUND (a release); INVALID_ARGUMENT (not such a
+        /// list); FAILED_PRECONDITION (a variant is not built, or a wheel is not kept; the message says what to do).
+        pub async fn export_bundle(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::ExportBundleRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BundlePiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/ExportBundle",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "ExportBundle"));
+            self.inner.streaming(req, path, codec).await
+        }
+        /// Takes such a file in. Its releases are there as built, with their revisions, once the last event has come; what was
+        /// there already stays as it is. Errors: INVALID_ARGUMENT (cut off, altered, or of another version: nothing of it
+        /// counts); FAILED_PRECONDITION (a release of that name and revision is there with other content, or the bundle was made
+        /// for a site that has more; the message says what to do).
+        pub async fn import_bundle(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::ImportBundleRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ImportBundleEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Operator/ImportBundle",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Operator", "ImportBundle"));
+            self.inner.streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3500,6 +3968,12 @@ pub mod operator_server {
             &self,
             request: tonic::Request<super::BuildLogRequest>,
         ) -> std::result::Result<tonic::Response<Self::BuildLogStream>, tonic::Status>;
+        /// What is in a variant's image, by its lock, as a CycloneDX 1.6 document. The same bytes for the same image. Errors:
+        /// NOT_FOUND; FAILED_PRECONDITION (it is not built yet, or was not built here).
+        async fn get_sbom(
+            &self,
+            request: tonic::Request<super::GetSbomRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetSbomResponse>, tonic::Status>;
         /// Server streaming response type for the AddImage method.
         type AddImageStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::AddImageEvent, tonic::Status>,
@@ -3569,6 +4043,58 @@ pub mod operator_server {
             &self,
             request: tonic::Request<super::GetFleetRequest>,
         ) -> std::result::Result<tonic::Response<super::Fleet>, tonic::Status>;
+        /// What variants can be built from again with no network, and what is built: bases, wheels, locks, images.
+        async fn list_vault(
+            &self,
+            request: tonic::Request<super::ListVaultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListVaultResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ListHave method.
+        type ListHaveStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BundlePiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The list of what this site has, for ExportBundle at another one. JSON, tfleet.have.v1.
+        async fn list_have(
+            &self,
+            request: tonic::Request<super::ListHaveRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ListHaveStream>, tonic::Status>;
+        /// Server streaming response type for the ExportBundle method.
+        type ExportBundleStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BundlePiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Releases as one file for another site (tfleet.bundle.v1). The first message is `start`, then the other site's list
+        /// follows, if there is one. The first piece says the size. Errors: NOT_FOUND (a release); INVALID_ARGUMENT (not such a
+        /// list); FAILED_PRECONDITION (a variant is not built, or a wheel is not kept; the message says what to do).
+        async fn export_bundle(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ExportBundleRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ExportBundleStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ImportBundle method.
+        type ImportBundleStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ImportBundleEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Takes such a file in. Its releases are there as built, with their revisions, once the last event has come; what was
+        /// there already stays as it is. Errors: INVALID_ARGUMENT (cut off, altered, or of another version: nothing of it
+        /// counts); FAILED_PRECONDITION (a release of that name and revision is there with other content, or the bundle was made
+        /// for a site that has more; the message says what to do).
+        async fn import_bundle(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ImportBundleRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ImportBundleStream>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct OperatorServer<T> {
@@ -4230,6 +4756,49 @@ pub mod operator_server {
                     };
                     Box::pin(fut)
                 }
+                "/tfleet.v1.Operator/GetSbom" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSbomSvc<T: Operator>(pub Arc<T>);
+                    impl<T: Operator> tonic::server::UnaryService<super::GetSbomRequest>
+                    for GetSbomSvc<T> {
+                        type Response = super::GetSbomResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSbomRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::get_sbom(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSbomSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/tfleet.v1.Operator/AddImage" => {
                     #[allow(non_camel_case_types)]
                     struct AddImageSvc<T: Operator>(pub Arc<T>);
@@ -4588,6 +5157,193 @@ pub mod operator_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/ListVault" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListVaultSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::UnaryService<super::ListVaultRequest>
+                    for ListVaultSvc<T> {
+                        type Response = super::ListVaultResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListVaultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_vault(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListVaultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/ListHave" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListHaveSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::ServerStreamingService<super::ListHaveRequest>
+                    for ListHaveSvc<T> {
+                        type Response = super::BundlePiece;
+                        type ResponseStream = T::ListHaveStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListHaveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::list_have(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListHaveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/ExportBundle" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportBundleSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::StreamingService<super::ExportBundleRequest>
+                    for ExportBundleSvc<T> {
+                        type Response = super::BundlePiece;
+                        type ResponseStream = T::ExportBundleStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ExportBundleRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::export_bundle(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportBundleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Operator/ImportBundle" => {
+                    #[allow(non_camel_case_types)]
+                    struct ImportBundleSvc<T: Operator>(pub Arc<T>);
+                    impl<
+                        T: Operator,
+                    > tonic::server::StreamingService<super::ImportBundleRequest>
+                    for ImportBundleSvc<T> {
+                        type Response = super::ImportBundleEvent;
+                        type ResponseStream = T::ImportBundleStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ImportBundleRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operator>::import_bundle(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ImportBundleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -80,6 +80,10 @@ pub struct ContainerSpec {
     pub tty: bool,
     /// Seconds between the stop signal and the kill. Zero: the engine's default (10 s).
     pub stop_grace_seconds: u32,
+    /// The release was planned on terms that trust intermediate code, so the host's own check does as well.
+    // Left out of the canonical form while it is false, as in versions that did not have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trusts_intermediate_code: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

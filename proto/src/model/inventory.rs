@@ -22,6 +22,8 @@ pub struct Inventory {
     pub engine: Engine,
     /// The ways of asking for a GPU that work on this host, best first.
     pub gpu_modes: Vec<GpuMode>,
+    /// How NVIDIA's container runtime puts a GPU into a container; `None`: unknown.
+    pub runtime_mode: Option<RuntimeMode>,
     /// Images in the engine. Empty when the engine does not answer.
     pub images: Vec<EngineImage>,
     /// Labels from the host's own configuration.
@@ -109,6 +111,16 @@ pub struct Engine {
     /// What is free there. `None` where it is not known, which is not a full disk.
     pub data_root_free_bytes: Option<u64>,
     pub fault: Option<Failure>,
+}
+
+/// How NVIDIA's container runtime puts a GPU into a container, once it was asked for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeMode {
+    Legacy,
+    Csv,
+    Cdi,
+    JitCdi,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

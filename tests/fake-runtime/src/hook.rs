@@ -8,7 +8,7 @@ use tfleet_fake_gpu::{GpuFileError, Machine};
 
 use crate::bundle::{self, BundleError};
 use crate::request::Request;
-use crate::requirement::{Requirement, RequirementError, Subject};
+use crate::requirement::{self, RequirementError, Subject};
 
 /// In the words of `nvidia-container-cli`, which begin with the class of the error.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,8 @@ pub enum Refusal {
     Lost,
     #[error("device error: {0}: unknown device")]
     UnknownDevice(String),
+    #[error("failed to get requirements: failed to get version: invalid CUDA version {0}")]
+    UnreadableVersion(String),
     #[error("requirement error: {0}")]
     Requirement(#[from] RequirementError),
     #[error("input error: {0}")]
@@ -96,8 +98,14 @@ pub fn mount_devices(state: &State, gpu_file: &Path) -> Result<(), Refusal> {
     Err(Refusal::Mount(std::io::Error::other(status.to_string())))
 }
 
-/// In the order of the real one: driver, GPUs, the devices asked for, requirements.
-fn serve(request: &Request, machine: &Machine) -> Result<(), Refusal> {
+/// In the order of the real one: what the container asks for, driver, GPUs, the devices asked for, requirements.
+///
+/// # Errors
+/// What the real one refuses.
+pub fn serve(request: &Request, machine: &Machine) -> Result<(), Refusal> {
+    if let Some(version) = &request.unreadable_version {
+        return Err(Refusal::UnreadableVersion(version.clone()));
+    }
     let Some(driver) = &machine.driver_version else {
         return Err(Refusal::DriverNotLoaded);
     };
@@ -114,18 +122,19 @@ fn serve(request: &Request, machine: &Machine) -> Result<(), Refusal> {
     let cuda = machine
         .cuda_version
         .map_or_else(|| "0.0".to_owned(), |cuda| cuda.to_string());
-    for requirement in &request.requirements {
-        let requirement = Requirement::parse(requirement)?;
-        let mut gpus: Vec<_> = selected.iter().map(|(_, gpu)| Some(*gpu)).collect();
-        if gpus.is_empty() {
-            gpus.push(None);
-        }
-        for gpu in gpus {
-            requirement.check(Subject {
+    let mut gpus: Vec<_> = selected.iter().map(|(_, gpu)| Some(*gpu)).collect();
+    if gpus.is_empty() {
+        gpus.push(None);
+    }
+    // Every requirement for one GPU before the next GPU (configure_command).
+    for gpu in gpus {
+        for requirement in &request.requirements {
+            let subject = Subject {
                 cuda: &cuda,
                 driver,
                 gpu,
-            })?;
+            };
+            requirement::check(requirement, subject)?;
         }
     }
     Ok(())

@@ -7,19 +7,13 @@
 //! The rules are NVIDIA's (libnvidia-container and the container toolkit), written anew: it shares no code with tfleet,
 //! or the tests would compare tfleet with itself.
 
-mod bundle;
-mod hook;
-mod request;
-mod requirement;
-
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// What the hook is started with, after the GPU file.
-const HOOK: &str = "prestart-hook";
+use tfleet_fake_runtime::{HOOK, bundle, hook};
 
 /// The program's name when the engine itself runs it as a hook, for `docker run --gpus`. The GPU file is then found beside
 /// the folder that the program lies in.

@@ -1,49 +1,13 @@
 //! The requirement grammar of `NVIDIA_REQUIRE_*`: a space is or, a comma is and.
 //!
 //! `cuda>=11.0 brand=tesla,driver>=418,driver<419` holds if CUDA is new enough, or if the GPU is a Tesla and the driver
-//! a 418. Properties: `cuda` and `driver` of the machine, `arch` and `brand` of each GPU. (libnvidia-container,
-//! `src/cli/dsl.c` and `src/cli/configure.c`.)
+//! a 418. Properties: `cuda` and `driver` of the machine, `arch` and `brand` of each GPU. The text is read while it is
+//! evaluated, so what is behind the deciding place is never looked at. (libnvidia-container, `src/cli/dsl.c` and
+//! `src/cli/configure.c`.)
 
 use std::cmp::Ordering;
 
 use tfleet_fake_gpu::Gpu;
-
-/// One `NVIDIA_REQUIRE_*` value.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Requirement {
-    alternatives: Vec<Alternative>,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Alternative {
-    text: String,
-    conditions: Vec<Condition>,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Condition {
-    property: Property,
-    comparison: Comparison,
-    value: String,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Property {
-    Cuda,
-    Driver,
-    Arch,
-    Brand,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
 
 /// What a requirement is held against.
 #[derive(Clone, Copy, Debug)]
@@ -58,121 +22,118 @@ pub struct Subject<'a> {
 pub enum RequirementError {
     #[error("invalid expression")]
     Invalid,
-    #[error(
-        "unsatisfied condition: {0}, please update your driver to a newer version, or use an earlier cuda container"
-    )]
+    #[error("unsatisfied condition: {}{}", .0, advice(.0))]
     Unsatisfied(String),
 }
 
-impl Requirement {
-    pub fn parse(text: &str) -> Result<Self, RequirementError> {
-        let alternatives = text.split(' ').filter(|text| !text.is_empty());
-        let alternatives = alternatives
-            .map(Alternative::parse)
-            .collect::<Result<_, _>>()?;
-        Ok(Self { alternatives })
-    }
+/// What a failed condition must fit into, its final zero counted (`EXPR_MAX`).
+const ROOM: usize = 128;
 
-    /// A refusal shows the whole first alternative, whichever condition failed.
-    pub fn check(&self, subject: Subject<'_>) -> Result<(), RequirementError> {
-        match self.alternatives.first() {
-            Some(first) if !self.alternatives.iter().any(|one| one.holds(subject)) => {
-                Err(RequirementError::Unsatisfied(first.text.clone()))
+/// A refusal shows what is before the first space, whichever condition failed.
+pub fn check(text: &str, subject: Subject<'_>) -> Result<(), RequirementError> {
+    let mut satisfied = true;
+    'alternatives: for alternative in text.split(' ').filter(|text| !text.is_empty()) {
+        for condition in alternative.split(',').filter(|text| !text.is_empty()) {
+            satisfied = holds(condition, subject).ok_or(RequirementError::Invalid)?;
+            if !satisfied {
+                continue 'alternatives;
             }
-            _ => Ok(()),
         }
+        // Reached by commas alone too, after which nothing more is tried.
+        break;
     }
+    if satisfied {
+        return Ok(());
+    }
+    let shown = text.split(' ').next().unwrap_or_default();
+    Err(RequirementError::Unsatisfied(shown.to_owned()))
 }
 
-impl Alternative {
-    fn parse(text: &str) -> Result<Self, RequirementError> {
-        let conditions = text.split(',').filter(|text| !text.is_empty());
-        Ok(Self {
-            text: text.to_owned(),
-            conditions: conditions.map(Condition::parse).collect::<Result<_, _>>()?,
-        })
+/// None where the real one calls the expression invalid.
+fn holds(condition: &str, subject: Subject<'_>) -> Option<bool> {
+    let name_length = condition.find(['=', '!', '<', '>'])?;
+    let (name, rest) = condition.split_at(name_length);
+    let signs_length = rest
+        .find(|letter| !matches!(letter, '=' | '!' | '<' | '>'))
+        .unwrap_or(rest.len());
+    let (signs, value) = rest.split_at(signs_length);
+    // The real one compares only as many signs as there are, so that `!` finds `!=`.
+    let sign = ["=", "!=", "<", "<=", ">", ">="]
+        .into_iter()
+        .find(|sign| sign.starts_with(signs))?;
+    if value.is_empty() {
+        return None;
     }
-
-    fn holds(&self, subject: Subject<'_>) -> bool {
-        self.conditions
-            .iter()
-            .all(|condition| condition.holds(subject))
-    }
-}
-
-impl Condition {
-    fn parse(text: &str) -> Result<Self, RequirementError> {
-        let invalid = RequirementError::Invalid;
-        let at = text
-            .find(['=', '!', '<', '>'])
-            .ok_or(RequirementError::Invalid)?;
-        let (name, rest) = text.split_at(at);
-        let property = match name {
-            "cuda" => Property::Cuda,
-            "driver" => Property::Driver,
-            "arch" => Property::Arch,
-            "brand" => Property::Brand,
-            _ => return Err(invalid),
-        };
-        let signs = [
-            (">=", Comparison::GreaterOrEqual),
-            ("<=", Comparison::LessOrEqual),
-            ("!=", Comparison::NotEqual),
-            ("=", Comparison::Equal),
-            ("<", Comparison::Less),
-            (">", Comparison::Greater),
-        ];
-        let (comparison, value) = signs
-            .into_iter()
-            .find_map(|(sign, comparison)| Some((comparison, rest.strip_prefix(sign)?)))
-            .ok_or(invalid)?;
-        let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-        if value.is_empty() || (property == Property::Brand && is_order) {
-            return Err(RequirementError::Invalid);
-        }
-        Ok(Self {
-            property,
-            comparison,
-            value: value.to_owned(),
-        })
-    }
-
-    fn holds(&self, subject: Subject<'_>) -> bool {
-        let order = match (self.property, subject.gpu) {
-            (Property::Cuda, _) => by_number(subject.cuda, &self.value),
-            (Property::Driver, _) => by_number(subject.driver, &self.value),
-            (Property::Arch, Some(gpu)) => {
-                by_number(&gpu.compute_capability.to_string(), &self.value)
+    let order = match name.to_ascii_lowercase().as_str() {
+        "cuda" => version_order(subject.cuda, value)?,
+        "driver" => version_order(subject.driver, value)?,
+        "arch" => match subject.gpu {
+            Some(gpu) => version_order(&gpu.compute_capability.to_string(), value)?,
+            None => return Some(true),
+        },
+        "brand" => match subject.gpu {
+            Some(_) if !matches!(sign, "=" | "!=") => return None,
+            Some(gpu) => {
+                let brand = gpu.brand.as_deref().unwrap_or("unknown");
+                brand.to_ascii_lowercase().cmp(&value.to_ascii_lowercase())
             }
-            (Property::Brand, Some(gpu)) => {
-                let brand = gpu.brand.as_deref().unwrap_or("unknown").to_lowercase();
-                brand.cmp(&self.value.to_lowercase())
-            }
-            (Property::Arch | Property::Brand, None) => return true,
-        };
-        match self.comparison {
-            Comparison::Equal => order.is_eq(),
-            Comparison::NotEqual => order.is_ne(),
-            Comparison::Less => order.is_lt(),
-            Comparison::LessOrEqual => order.is_le(),
-            Comparison::Greater => order.is_gt(),
-            Comparison::GreaterOrEqual => order.is_ge(),
-        }
-    }
-}
-
-/// Version order: number by number, a missing one is zero.
-fn by_number(left: &str, right: &str) -> Ordering {
-    let numbers = |text: &str| -> Vec<u64> {
-        text.split('.')
-            .map(|part| part.parse().unwrap_or(0))
-            .collect()
+            None => return Some(true),
+        },
+        _ => return None,
     };
-    let (mut left, mut right) = (numbers(left), numbers(right));
-    let length = left.len().max(right.len());
-    left.resize(length, 0);
-    right.resize(length, 0);
-    left.cmp(&right)
+    let satisfied = match sign {
+        "=" => order.is_eq(),
+        "!=" => order.is_ne(),
+        "<" => order.is_lt(),
+        "<=" => order.is_le(),
+        ">" => order.is_gt(),
+        _ => order.is_ge(),
+    };
+    // "cuda >= 12.2": name, sign and value with two spaces between.
+    let fits = name.len() + sign.len() + value.len() + 2 < ROOM;
+    (satisfied || fits).then_some(satisfied)
+}
+
+/// Number by number; a missing one is zero, and several dots are one.
+fn version_order(ours: &str, wanted: &str) -> Option<Ordering> {
+    let is_plain = |text: &str| {
+        text.chars()
+            .all(|letter| letter.is_ascii_digit() || letter == '.')
+    };
+    if !is_plain(ours) || !is_plain(wanted) {
+        return None;
+    }
+    let (mut ours, mut wanted) = (ours, wanted);
+    while !ours.is_empty() && !wanted.is_empty() {
+        let (left, left_rest) = leading_number(ours)?;
+        let (right, right_rest) = leading_number(wanted)?;
+        if left != right {
+            return Some(left.cmp(&right));
+        }
+        (ours, wanted) = (left_rest, right_rest);
+    }
+    let is_more = |rest: &str| rest.chars().any(|letter| !matches!(letter, '.' | '0'));
+    Some(is_more(ours).cmp(&is_more(wanted)))
+}
+
+/// None for a leading dot and for what does not fit (`strtoumax`, whose largest number says that it did not).
+fn leading_number(text: &str) -> Option<(u64, &str)> {
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number = text[..end].parse().ok()?;
+    let rest = text[end..].trim_start_matches('.');
+    (number != u64::MAX).then_some((number, rest))
+}
+
+/// Only where the first alternative is spelt `cuda>=`, in small letters.
+fn advice(shown: &str) -> &'static str {
+    match shown.strip_prefix("cuda>=") {
+        Some(_) => {
+            ", please update your driver to a newer version, or use an earlier cuda container"
+        }
+        None => "",
+    }
 }
 
 #[cfg(test)]

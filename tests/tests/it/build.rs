@@ -1,10 +1,14 @@
 //! Builds on real engines: a base bootstrapped from Debian packages, small Python packages, everything else as in a
 //! real image.
 
+mod check;
+mod flavour;
 pub mod index;
 mod registry;
 mod secrets;
 mod sources;
+mod vault;
+pub mod wheel;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -35,7 +39,7 @@ fn saved(engine: &Engine, image: &str) -> mpsc::Receiver<io::Result<Bytes>> {
     receiver
 }
 
-fn images(engine: &Engine) -> Vec<String> {
+pub fn images(engine: &Engine) -> Vec<String> {
     let text = run(engine
         .docker()
         .args(["images", "--format", "{{.Repository}}:{{.Tag}}"]))

@@ -38,6 +38,7 @@ fn spec(name: &str) -> ContainerSpec {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 3,
+        trusts_intermediate_code: false,
     }
 }
 

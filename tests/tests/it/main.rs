@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod airgap;
 mod build;
 mod bundle;
 mod commands;
@@ -19,6 +20,7 @@ mod main_job;
 mod memory;
 mod nvml;
 mod policy;
+mod services;
 mod terminal;
 mod variants;
 mod watching;

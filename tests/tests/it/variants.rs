@@ -1,6 +1,7 @@
 //! The main job with the recipes' own names and versions: each driver gets its own variant. The wheels are stubs from
 //! an index of the test's own, so that what is left out is their weight alone.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tfleet_tests::harness::{BUILD, TestFleet, eventually};
 use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 
 use crate::build::index::{Index, Manner};
+use crate::build::wheel::{Wheel, cuda_sonames, library, tensorflow};
 
 pub const RELEASE: [&str; 6] = [
     "release",
@@ -60,59 +62,48 @@ fn requirements() -> Vec<String> {
     all
 }
 
-/// A wheel for this requirement, with the tags that the real one has.
-fn stub(requirement: &str) -> Result<(String, Vec<u8>)> {
-    const PACK: &str = r#"
-import base64, hashlib, sys, zipfile
-path, name, version, tag, package = sys.argv[1:]
-info = f"{name}-{version}.dist-info"
-files = {
-    f"{package}/__init__.py": f"__version__ = '{version}'\n",
-    f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n",
-    f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: {tag}\n",
-}
-record = ""
-with zipfile.ZipFile(path, "w") as wheel:
-    for file, text in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{file},sha256={digest},{len(text.encode())}\n"
-        wheel.writestr(zipfile.ZipInfo(file), text)
-    wheel.writestr(zipfile.ZipInfo(f"{info}/RECORD"), record + f"{info}/RECORD,,\n")
-"#;
+/// A wheel for this requirement, with the tags and the libraries' names that the real one has.
+fn stub(requirement: &str, folders: &[&str]) -> (String, Vec<u8>) {
     let (name, version) = match requirement.split_once("==") {
         Some((name, version)) => (name, version),
         None if requirement == "numpy<2" => ("numpy", "1.26.4"),
         None => (requirement, "24.0"),
     };
-    let (tag, package) = match name {
-        "tensorflow" | "tensorflow-cpu" | "numpy" => (
-            "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64",
-            name.trim_end_matches("-cpu").to_owned(),
-        ),
-        "pip" => ("py3-none-any", name.to_owned()),
+    let module = format!("__version__ = '{version}'\n");
+    let wheel = match name {
+        "tensorflow" | "tensorflow-cpu" => {
+            let cuda = match version {
+                _ if name == "tensorflow-cpu" => None,
+                "2.14.1" => Some("11.8"),
+                _ => Some("12.2"),
+            };
+            tensorflow(name, version, cuda, folders)
+        }
+        "numpy" => Wheel::new(name, version)
+            .tag("cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64")
+            .file("numpy/__init__.py", module),
+        "pip" => Wheel::new(name, version).file("pip/__init__.py", module),
         _ => {
-            let library = name
-                .trim_start_matches("nvidia-")
-                .rsplit_once('-')
-                .map_or(name, |(library, _)| library);
-            (
-                "py3-none-manylinux1_x86_64",
-                format!("nvidia/{}", library.replace('-', "_")),
-            )
+            let mut wheel = Wheel::new(name, version).tag("py3-none-manylinux1_x86_64");
+            for soname in cuda_sonames(name) {
+                let path = format!("nvidia/{}/lib/{soname}", cuda_folder(name));
+                wheel = wheel.file(&path, library(&soname, &[]));
+            }
+            wheel
         }
     };
-    let name = name.replace('-', "_");
-    let folder = TempDir::new()?;
-    let file = format!("{name}-{version}-{tag}.whl");
-    let path = folder.path().join(&file);
-    let mut pack = Command::new("python3");
-    pack.args(["-c", PACK]).arg(&path);
-    run(pack.args([name.as_str(), version, tag, &package]))?;
-    Ok((file, std::fs::read(path)?))
+    wheel.pack()
+}
+
+/// `cuda_runtime` of nvidia-cuda-runtime-cu12.
+fn cuda_folder(wheel: &str) -> String {
+    let name = wheel.trim_start_matches("nvidia-");
+    let name = name.rsplit_once("-cu").map_or(name, |(name, _)| name);
+    name.replace('-', "_")
 }
 
 /// The installer, from the machine's own index: it works, so it must be the real one.
-fn installer() -> Result<(String, Vec<u8>)> {
+pub fn installer() -> Result<(String, Vec<u8>)> {
     let folder = TempDir::new()?;
     let mut download = Command::new("python3");
     download.args(["-m", "pip", "--disable-pip-version-check", "download"]);
@@ -141,13 +132,26 @@ async fn quickstart() -> Result<(TestFleet, Index)> {
     .await
 }
 
-/// A fleet of these hosts and an index with all that the quickstart's images need.
-pub async fn fleet_that_builds(hosts: Vec<HostDescription>) -> Result<(TestFleet, Index)> {
+/// An index with all that the quickstart's images need.
+pub async fn index_of_stubs() -> Result<Index> {
     let index = Index::start(Manner::Serving, None).await;
     index.offer(installer()?);
-    for requirement in requirements() {
-        index.offer(stub(&requirement)?);
+    let requirements = requirements();
+    let names = requirements.iter().filter_map(|it| it.split_once("=="));
+    let folders: BTreeSet<String> = names
+        .filter(|(name, _)| name.starts_with("nvidia-"))
+        .map(|(name, _)| cuda_folder(name))
+        .collect();
+    let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+    for requirement in &requirements {
+        index.offer(stub(requirement, &folders));
     }
+    Ok(index)
+}
+
+/// A fleet of these hosts and an index with all that the quickstart's images need.
+pub async fn fleet_that_builds(hosts: Vec<HostDescription>) -> Result<(TestFleet, Index)> {
+    let index = index_of_stubs().await?;
     let folder = TempDir::new()?;
     let policy = folder.path().join("policy.toml");
     std::fs::write(&policy, "exec = true\n")?;
@@ -254,6 +258,14 @@ async fn each_driver_gets_its_own_variant_and_the_second_time_nothing_is_built_o
         built == ["tf2.14.1-cuda11.8", "tf2.15.1-cpu", "tf2.15.1-cuda12.2"],
         "{first}"
     );
+    for build in first.as_array().into_iter().flatten() {
+        // They stand on one base, and have TensorFlow or CUDA of their own.
+        let bytes = |field: &str| build[field].as_u64().unwrap_or_default();
+        let (stored, shared) = (bytes("stored_bytes"), bytes("shared_stored_bytes"));
+        ensure!(0 < shared && shared < stored, "{build}");
+    }
+    let shown = fleet.ok(["release", "show", "train"])?.stdout;
+    ensure!(shown.contains(" that it shares"), "{shown}");
     check(&fleet)?;
     let before: Vec<u64> = PLACED
         .iter()

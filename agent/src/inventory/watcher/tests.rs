@@ -47,6 +47,7 @@ fn host() -> Inventory {
             fault: None,
         },
         gpu_modes: Vec::new(),
+        runtime_mode: None,
         images: Vec::new(),
         labels: BTreeMap::new(),
         warnings: Vec::new(),

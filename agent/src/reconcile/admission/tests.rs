@@ -44,6 +44,7 @@ fn host(gpus: &[&str], gpu_modes: &[GpuMode]) -> Inventory {
             fault: None,
         },
         gpu_modes: gpu_modes.to_vec(),
+        runtime_mode: None,
         images: Vec::new(),
         labels: [].into(),
         warnings: Vec::new(),

@@ -53,6 +53,7 @@ fn host(driver: Option<&str>, gpu: Option<&str>) -> Inventory {
             fault: None,
         },
         gpu_modes: vec![inventory::GpuMode::Runtime],
+        runtime_mode: None,
         images: Vec::new(),
         labels: [].into(),
         warnings: Vec::new(),
@@ -80,11 +81,79 @@ fn spec(variant: &str, gpus: GpuRequest) -> ContainerSpec {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 0,
+        trusts_intermediate_code: false,
     }
 }
 
 fn verdict(host: &Inventory, variant: &str, gpus: GpuRequest) -> Result<(), Failure> {
-    check(Catalog::builtin(), host, &spec(variant, gpus))
+    check(Catalog::builtin(), host, &spec(variant, gpus), &[])
+}
+
+/// A container of an image whose environment is this.
+fn verdict_on(
+    host: &Inventory,
+    variant: &str,
+    gpus: GpuRequest,
+    image: &[&str],
+) -> Result<(), Failure> {
+    let image: Vec<String> = image
+        .iter()
+        .map(|variable| (*variable).to_owned())
+        .collect();
+    check(Catalog::builtin(), host, &spec(variant, gpus), &image)
+}
+
+#[test]
+fn what_an_image_requires_by_itself_is_asked_before_the_engine_is() {
+    let image = [
+        "PATH=/bin",
+        "NVIDIA_REQUIRE_CUDA=cuda>=12.4 brand=tesla,driver>=470,driver<471",
+    ];
+    let t4 = host(Some("510.39.01"), Some("Tesla T4"));
+    for variant in ["image", "tf2.14.1-cuda11.8"] {
+        let failure = verdict_on(&t4, variant, GpuRequest::All, &image).unwrap_err();
+        assert_eq!(failure.rule.as_deref(), Some("image-requirement"));
+        assert!(failure.message.contains("510.39.01"), "{failure}");
+        assert!(
+            failure.remedy.as_ref().unwrap().contains("550"),
+            "{failure}"
+        );
+        assert_eq!(verdict_on(&t4, variant, GpuRequest::None, &image), Ok(()));
+    }
+    let listed = host(Some("470.256.02"), Some("Tesla T4"));
+    assert_eq!(
+        verdict_on(&listed, "image", GpuRequest::All, &image),
+        Ok(())
+    );
+    let off = [&image[..], &["NVIDIA_DISABLE_REQUIRE=1"]].concat();
+    assert_eq!(verdict_on(&t4, "image", GpuRequest::All, &off), Ok(()));
+    let mut cdi = t4;
+    cdi.runtime_mode = Some(inventory::RuntimeMode::Cdi);
+    assert_eq!(verdict_on(&cdi, "image", GpuRequest::All, &image), Ok(()));
+}
+
+#[test]
+fn a_container_that_gets_some_of_the_gpus_is_judged_by_those() {
+    let mut mixed = host(Some("535.129.03"), Some("Tesla T4"));
+    let mut new = mixed.gpus[0].clone();
+    new.uuid = "GPU-new".to_owned();
+    new.name = "NVIDIA GeForce RTX 5090".to_owned();
+    new.compute_capability = None;
+    mixed.gpus.push(new);
+    let old = GpuRequest::Uuids(vec![mixed.gpus[0].uuid.clone()]);
+    assert_eq!(verdict(&mixed, "tf2.15.1-cuda12.2", old), Ok(()));
+    let failure = verdict(&mixed, "tf2.15.1-cuda12.2", GpuRequest::All).unwrap_err();
+    assert!(failure.message.contains("5090"), "{failure}");
+}
+
+#[test]
+fn intermediate_code_is_trusted_only_where_the_plan_did() {
+    let h100 = host(Some("535.129.03"), Some("NVIDIA H100 PCIe"));
+    let mut spec = spec("tf2.19.1-cuda12.5", GpuRequest::All);
+    let failure = check(Catalog::builtin(), &h100, &spec, &[]).unwrap_err();
+    assert_eq!(failure.rule.as_deref(), Some("machine-code"));
+    spec.trusts_intermediate_code = true;
+    assert_eq!(check(Catalog::builtin(), &h100, &spec, &[]), Ok(()));
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn spec() -> ContainerSpec {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 0,
+        trusts_intermediate_code: false,
     }
 }
 

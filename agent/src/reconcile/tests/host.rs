@@ -167,6 +167,7 @@ pub(super) fn spec() -> ContainerSpec {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 0,
+        trusts_intermediate_code: false,
     }
 }
 
@@ -212,6 +213,7 @@ pub(super) fn inventory_without_gpus() -> Inventory {
             fault: None,
         },
         gpu_modes: Vec::new(),
+        runtime_mode: None,
         images: Vec::new(),
         labels: [].into(),
         warnings: Vec::new(),

@@ -46,6 +46,7 @@ pub(super) fn container(name: &str, artifact: &[u8]) -> DesiredContainer {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 0,
+        trusts_intermediate_code: false,
     };
     DesiredContainer {
         spec,

@@ -69,6 +69,7 @@ fn host(images: Vec<ImageStatus>, containers: Vec<ContainerStatus>) -> Host {
         capabilities: Vec::new(),
         tty: false,
         stop_grace_seconds: 0,
+        trusts_intermediate_code: false,
     };
     Host {
         name: "t4".parse().expect("name"),

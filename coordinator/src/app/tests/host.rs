@@ -213,6 +213,7 @@ pub fn inventory(with_gpu: bool) -> Inventory {
             fault: None,
         },
         gpu_modes: with_gpu.then_some(GpuMode::Runtime).into_iter().collect(),
+        runtime_mode: None,
         images: Vec::new(),
         labels: BTreeMap::from([("rack".to_owned(), "7".to_owned())]),
         warnings: Vec::new(),

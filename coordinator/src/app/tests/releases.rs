@@ -38,7 +38,7 @@ fn plan(tensorflow: &str) -> wire::PlanRequest {
             ..Default::default()
         }),
         selector: all(),
-        anew: false,
+        ..Default::default()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::build::sources::{DebianSource, Sources};
 use crate::build::transfer;
 
 /// Raised whenever the same packages would make another base.
-pub const TEMPLATE: u32 = 1;
+pub const TEMPLATE: u32 = 2;
 
 const PACKAGES: &str = "ca-certificates,python3";
 
@@ -29,12 +29,14 @@ const PACKAGES: &str = "ca-certificates,python3";
 const UNPACKED_BYTES: u64 = 600 << 20;
 
 /// What is left of the machine that bootstraps: its name and resolver, and the mirror, proxy and CA that were used.
-/// Which mirror served must not change the base, and its credentials must not stay.
+/// Which mirror served must not change the base, and its credentials must not stay. An SSH server's package makes the keys
+/// of its host, which would be those of every container.
 const CLEAN: &str = r#"
     : > "$1/etc/hostname"
     : > "$1/etc/resolv.conf"
     : > "$1/etc/apt/sources.list"
     rm -f "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/var/lib/dbus/machine-id
+    rm -f "$1"/etc/ssh/ssh_host_*
     rm -rf "$1"/var/log/* "$1"/var/cache/ldconfig/aux-cache
 "#;
 
@@ -53,7 +55,7 @@ impl Bases {
             Need::new(&std::env::temp_dir(), UNPACKED_BYTES),
         ];
         disk::check(needs, Some(log))?;
-        let suite = &order.recipe.base.suite;
+        let suite = order.recipe.base.short_name();
         let candidates = DebianSource::for_suite(&sources.debian_mirrors, suite);
         let mut failure = None;
         for (number, source) in candidates.iter().enumerate() {
@@ -113,7 +115,7 @@ impl Bases {
         command.arg(format!("--include={packages}"));
         command.arg(format!("--aptopt={}", options.path().display()));
         command.arg(format!("--customize-hook={CLEAN}"));
-        command.arg(&order.recipe.base.suite).arg("-");
+        command.arg(order.recipe.base.short_name()).arg("-");
         if !source.lines.is_empty() {
             command.arg(list.path());
         }

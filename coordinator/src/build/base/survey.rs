@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use tfleet_proto::model::artifact::ArtifactIndex;
+use tfleet_proto::model::digest::Digest;
 
 use super::Packages;
 use crate::artifact::{Artifacts, Entries, Kind, LayerContent};
 use crate::build::BuildError;
+use crate::build::check::is_configuration;
 use crate::build::sources::{CertificateMarks, certificate_marks};
 
 /// What the lock and the build must know of a base.
@@ -19,10 +21,15 @@ pub struct Survey {
     pub packages: Packages,
     /// Of the certificates that it trusts.
     pub certificate_marks: CertificateMarks,
+    /// Of files where programs keep where they fetch from, by absolute path.
+    pub configuration: BTreeMap<String, Digest>,
 }
 
 /// Trust stores have some 200 kB.
 const LARGEST_TRUST_STORE_BYTES: u64 = 2 << 20;
+
+/// A few lines each.
+const LARGEST_CONFIGURATION_BYTES: u64 = 64 << 10;
 
 /// Without dpkg nobody says; wheels for this one run on everything since 2018.
 const CAUTIOUS_GLIBC: (u32, u32) = (2, 28);
@@ -59,6 +66,17 @@ impl Survey {
                     let read = entries.content().read_to_end(&mut content);
                     read.map_err(|error| unreadable(error.to_string()))?;
                     survey.certificate_marks.extend(certificate_marks(&content));
+                } else if is_file
+                    && node.size <= LARGEST_CONFIGURATION_BYTES
+                    && is_configuration(&format!("/{path}"))
+                {
+                    let mut content = Vec::new();
+                    let read = entries.content().read_to_end(&mut content);
+                    read.map_err(|error| unreadable(error.to_string()))?;
+                    // As the check reads it, which takes every file for text.
+                    let text = String::from_utf8_lossy(&content);
+                    let digest = Digest::of(text.as_bytes());
+                    survey.configuration.insert(format!("/{path}"), digest);
                 } else if let Some(version) = python_of(&path) {
                     survey
                         .pythons

@@ -1,7 +1,5 @@
 #!/bin/sh
-# Installs the wheels of /run/tfleet/requirements.txt: install GROUP PYTHON ENVIRONMENT
-#
-# Tries each package index in turn; what an index sends must have the lock's hashes, so any of them is as good.
+# Installs the wheels of /run/tfleet/requirements.txt out of /run/tfleet/wheels: install GROUP PYTHON ENVIRONMENT
 set -eu
 tools=/run/tfleet/tools
 environment=$3
@@ -12,16 +10,16 @@ if [ ! -e "$environment/pyvenv.cfg" ]; then
     "$tools/uv" venv --quiet --python "$2" "$environment"
     rm -f "$environment/.lock" "$environment/.gitignore" "$environment/CACHEDIR.TAG"
 fi
-for index in "$tools"/index.*; do
-    if (
-        . "$index"
-        "$tools/uv" pip install --python "$environment/bin/python" --no-deps --require-hashes --only-binary :all: \
-            --requirement /run/tfleet/requirements.txt || { echo "gave up on $shown" >&2; exit 1; }
-    ); then
-        rm -rf "$UV_CACHE_DIR" "$environment/.lock"
-        exit 0
-    fi
-    rm -rf "$UV_CACHE_DIR"
+"$tools/uv" pip install --python "$environment/bin/python" --no-deps --require-hashes --only-binary :all: \
+    --no-index --find-links /run/tfleet/wheels --requirement /run/tfleet/requirements.txt || {
+    echo "the $1 wheels could not be installed" >&2
+    exit 1
+}
+# uv writes down when a file that it installed was made, which is another time in every build. Of what it downloads itself it
+# does not.
+for noted in "$environment"/lib/python*/site-packages/*.dist-info/uv_cache.json; do
+    [ -e "$noted" ] || continue
+    sed -i '/\/uv_cache\.json,/d' "${noted%uv_cache.json}RECORD"
+    rm "$noted"
 done
-echo "no package index gave the $1 wheels" >&2
-exit 1
+rm -rf "$UV_CACHE_DIR" "$environment/.lock"

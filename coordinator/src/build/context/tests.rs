@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::path::Path;
 
 use futures::TryStreamExt as _;
 use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
 
 use super::*;
-use crate::build::lock::{LockFormat, LockedBase, LockedWheel, TEMPLATE};
-use crate::build::sources::Index;
+use crate::build::lock::{Finish, LockFormat, LockedBase, LockedWheel, TEMPLATE};
 
 fn wheel(name: &str) -> LockedWheel {
     LockedWheel {
@@ -18,6 +18,7 @@ fn wheel(name: &str) -> LockedWheel {
         file: String::new(),
         sha256: Digest::of(b"wheel"),
         size_bytes: 1,
+        url: None,
     }
 }
 
@@ -49,28 +50,40 @@ fn lock() -> Lock {
         environment: [("GREETING".to_owned(), "a \"b\" $c \\d".to_owned())].into(),
         ports: vec![22, 8888],
         bashrc: Some("alias ll='ls -l'\n".to_owned()),
+        finish: Finish::default(),
     }
 }
 
-/// The context's files with their contents.
-async fn files(lock: &Lock, sources: &Sources) -> BTreeMap<String, String> {
-    let program = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(program.path(), b"the program").unwrap();
+/// The context's files with their contents, made of what lies in `folder`.
+async fn files(lock: &Lock, folder: &Path) -> BTreeMap<String, String> {
+    let on_disk = |name: &str, content: &str| {
+        let path = folder.join(Digest::of(name.as_bytes()).hex());
+        std::fs::write(&path, content).unwrap();
+        OnDisk {
+            name: name.to_owned(),
+            path,
+            size_bytes: content.len() as u64,
+        }
+    };
     let survey = Survey {
         pythons: [("3.9".to_owned(), "/usr/bin/python3.9".to_owned())].into(),
         ..Survey::default()
     };
-    let context = context(
-        lock,
-        "tfleet/base:1",
-        &survey,
-        true,
-        sources,
-        program.path(),
-    )
-    .unwrap();
-    let pieces: Vec<Bytes> = context.stream().await.unwrap().try_collect().await.unwrap();
+    let supplies = Supplies {
+        wheels: [
+            (GroupKind::Cuda, vec![on_disk(&long_name(), "libraries")]),
+            (
+                GroupKind::Tensorflow,
+                vec![on_disk("tensorflow-1.0-cp39-cp39-linux_x86_64.whl", "")],
+            ),
+        ]
+        .into(),
+        uv: on_disk("uv", "the program"),
+    };
+    let context = context(lock, "tfleet/base:1", &survey, true, &supplies).unwrap();
+    let pieces: Vec<Bytes> = context.stream().try_collect().await.unwrap();
     let bytes = pieces.concat();
+    assert_eq!(bytes.len() % BLOCK, 0);
     let mut archive = tar::Archive::new(bytes.as_slice());
     let mut files = BTreeMap::new();
     for entry in archive.entries().unwrap() {
@@ -82,25 +95,16 @@ async fn files(lock: &Lock, sources: &Sources) -> BTreeMap<String, String> {
     files
 }
 
-fn sources(indexes: Vec<Index>, ca_bundle: Option<PathBuf>, proxy: Option<String>) -> Sources {
-    Sources {
-        indexes,
-        debian_mirrors: Vec::new(),
-        ca_bundle,
-        proxy,
-        stall_seconds: 30,
-        network: "host".to_owned(),
-        secrets: crate::artifact::Secrets::default(),
-    }
+/// A wheel for many platforms has a name that no field of a tar header holds.
+fn long_name() -> String {
+    let platforms = "manylinux2014_x86_64.manylinux_2_17_x86_64.manylinux_2_28_x86_64";
+    format!("nvidia_cublas_cu11-1.0-cp39-cp39-{platforms}.manylinux_2_34_x86_64.whl")
 }
 
 #[tokio::test]
 async fn each_group_is_a_step_and_the_image_gets_what_was_asked() {
-    let index = Index {
-        url: None,
-        extra_urls: Vec::new(),
-    };
-    let files = files(&lock(), &sources(vec![index], None, None)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(&lock(), folder.path()).await;
     let steps: Vec<_> = files["Dockerfile"].lines().collect();
     let packages = "/opt/tfleet/lib/python3.9/site-packages/nvidia";
     assert_eq!(steps[0], "FROM tfleet/base:1");
@@ -124,52 +128,60 @@ async fn each_group_is_a_step_and_the_image_gets_what_was_asked() {
     );
     assert_eq!(files["bashrc"], "alias ll='ls -l'\n");
     assert_eq!(files["tools/uv"], "the program");
+    assert_eq!(files[&format!("wheels/cuda/{}", long_name())], "libraries");
+    assert_eq!(
+        files["wheels/tensorflow/tensorflow-1.0-cp39-cp39-linux_x86_64.whl"],
+        ""
+    );
     assert!(files["groups/cuda"].starts_with("nvidia-cublas-cu11==1.0 --hash=sha256:"));
 }
 
 #[tokio::test]
-async fn credentials_are_in_mounted_files_and_nowhere_else() {
-    let bundle = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(bundle.path(), b"-----BEGIN CERTIFICATE-----").unwrap();
-    let url = "https://robot:s3cret-s3cret@m.example/it's".to_owned();
-    let indexes = vec![
-        Index {
-            url: Some(url),
-            extra_urls: Vec::new(),
-        },
-        Index {
-            url: None,
-            extra_urls: Vec::new(),
-        },
-    ];
-    let proxy = Some("http://u:hunter2@proxy.example:3128".to_owned());
-    let sources = sources(indexes, Some(bundle.path().to_owned()), proxy);
-    let files = files(&lock(), &sources).await;
-    for (path, text) in &files {
-        let may = path.starts_with("tools/index.");
-        assert_eq!(
-            text.contains("s3cret-s3cret"),
-            may && path.ends_with("000"),
-            "{path}"
-        );
-        assert_eq!(text.contains("hunter2"), may, "{path}");
-        assert_eq!(
-            text.contains("BEGIN CERTIFICATE"),
-            path == "tools/ca.crt",
-            "{path}"
-        );
-    }
-    assert!(files["tools/index.000"].contains(r"it'\''s'"));
-    assert!(files["tools/index.000"].contains("export SSL_CERT_FILE='/run/tfleet/tools/ca.crt'\n"));
-    for step in files["Dockerfile"]
+async fn steps_mount_what_they_need_and_nothing_else_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(&lock(), folder.path()).await;
+    let steps = files["Dockerfile"]
         .lines()
-        .filter(|step| step.starts_with("RUN"))
-    {
+        .filter(|step| step.starts_with("RUN"));
+    for (step, kind) in steps.zip(["cuda", "tensorflow"]) {
+        let mounts = format!(
+            "RUN --mount=type=tmpfs,target=/run --mount=type=bind,source=tools,target=/run/tfleet/tools \
+             --mount=type=bind,source=groups/{kind},target=/run/tfleet/requirements.txt \
+             --mount=type=bind,source=wheels/{kind},target=/run/tfleet/wheels /run/tfleet/tools/install"
+        );
+        assert!(step.starts_with(&mounts), "{step}");
+    }
+    let folders = ["groups", "tools", "wheels"];
+    let plain = ["Dockerfile", "bashrc"];
+    for path in files.keys() {
+        let folder = path.split('/').next().unwrap_or_default();
         assert!(
-            step.contains("--mount=type=tmpfs,target=/run --mount=type=bind,source=tools"),
-            "{step}"
+            folders.contains(&folder) || plain.contains(&path.as_str()),
+            "{path}"
         );
     }
+    assert!(files["tools/install"].contains("--no-index"));
+}
+
+#[tokio::test]
+async fn a_file_that_went_away_breaks_the_archive_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = OnDisk {
+        name: "uv".to_owned(),
+        path: folder.path().join("gone"),
+        size_bytes: 1,
+    };
+    let supplies = Supplies {
+        wheels: BTreeMap::new(),
+        uv: gone,
+    };
+    let survey = Survey {
+        pythons: [("3.9".to_owned(), "/usr/bin/python3.9".to_owned())].into(),
+        ..Survey::default()
+    };
+    let context = context(&lock(), "tfleet/base:1", &survey, true, &supplies).unwrap();
+    let pieces: Result<Vec<Bytes>, _> = context.stream().try_collect().await;
+    assert_eq!(pieces.unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
 #[tokio::test]

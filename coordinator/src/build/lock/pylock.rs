@@ -91,6 +91,7 @@ impl Package {
             file,
             sha256,
             size_bytes: wheel.size,
+            url: wheel.url.clone(),
         })
     }
 }

@@ -20,6 +20,7 @@ fn wheel(name: &str) -> LockedWheel {
         file: format!("{name}-1.0-py3-none-any.whl"),
         sha256: Digest::of(name.as_bytes()),
         size_bytes: 1000,
+        url: None,
     }
 }
 
@@ -42,6 +43,7 @@ fn lock(wheels: Vec<LockedWheel>) -> Lock {
         environment: BTreeMap::new(),
         ports: vec![8888],
         bashrc: None,
+        finish: Finish::default(),
     }
 }
 
@@ -107,6 +109,7 @@ fn a_package_of_the_recipe_in_another_version_comes_last_and_the_recipes_own_lay
     // Told by an index that knows no sizes: the file is the same.
     let tensorflow = LockedWheel {
         size_bytes: 0,
+        url: None,
         ..wheel("tensorflow")
     };
     let recipe = vec![wheel("tensorflow"), wheel("numpy")];

@@ -94,6 +94,26 @@ fn platform_rank(platform: &str, target: &Target) -> Option<u32> {
     (major == target.glibc.0 && minor <= target.glibc.1).then(|| target.glibc.1 - minor)
 }
 
+/// The platform tags of wheels that run on the target, best first, as pip takes them.
+pub fn platforms(target: &Target) -> Vec<String> {
+    let (major, newest) = target.glibc;
+    let architecture = target.architecture;
+    // PEP 600; before it a few versions had names of their own.
+    let legacy = |minor| match minor {
+        17 => Some("manylinux2014"),
+        12 => Some("manylinux2010"),
+        5 => Some("manylinux1"),
+        _ => None,
+    };
+    let mut names = Vec::new();
+    for minor in (5..=newest).rev() {
+        names.push(format!("manylinux_{major}_{minor}_{architecture}"));
+        names.extend(legacy(minor).map(|name| format!("{name}_{architecture}")));
+    }
+    names.push(format!("linux_{architecture}"));
+    names
+}
+
 fn leading_number(build: &str) -> u32 {
     let digits: String = build.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or(0)

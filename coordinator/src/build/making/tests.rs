@@ -14,7 +14,7 @@ async fn an_engine_that_does_not_clean_up_is_a_line_in_the_log() {
     let socket = std::os::unix::net::UnixListener::bind(folder.path().join("nobody.sock")).unwrap();
     let engine = BuilderEngine::new(&endpoint, Architecture::X86_64).unwrap();
     drop(socket);
-    clean_up(&engine, "tfleet/build:0", &log).await;
+    clean_up(&engine, &["tfleet/build:0"], &log).await;
     assert!(
         log.last_lines()
             .starts_with("the builder keeps what it built"),

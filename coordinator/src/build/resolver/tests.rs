@@ -29,3 +29,16 @@ async fn a_machine_without_pip_is_told_the_package_to_install() {
     let failure = need_pip(&folder.path().join("none")).await.unwrap_err();
     assert!(failure.failure().remedy.unwrap().contains("python3"));
 }
+
+#[test]
+fn the_installers_wheels_are_known_by_their_hashes() {
+    let wheels = [Architecture::X86_64, Architecture::Aarch64].map(installer);
+    assert_ne!(wheels[0].sha256, wheels[1].sha256);
+    for wheel in wheels {
+        assert!(
+            wheel
+                .requirement()
+                .starts_with(&format!("uv=={UV_VERSION} --hash=sha256:"))
+        );
+    }
+}

@@ -29,6 +29,16 @@ pub fn user_info(url: &str) -> Option<&str> {
     authority.rsplit_once('@').map(|(user_info, _)| user_info)
 }
 
+/// The host of a URL, with its port where that is said.
+pub fn host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    (!host.is_empty()).then_some(host)
+}
+
 /// A password and the pair as it would stand in a configuration, each as the URL has it and as it is meant: programs
 /// write down what they decoded.
 pub fn of_url(what: &str, url: &str) -> Vec<Secret> {

@@ -6,6 +6,8 @@ fn placement() -> Placement {
     Placement {
         variant: "tf2.15.1-cpu".parse().unwrap(),
         artifact: Digest::of(b"artifact"),
+        some_gpus: None,
+        trusts_intermediate_code: false,
     }
 }
 
@@ -34,6 +36,7 @@ fn container(of: &str) -> DesiredContainer {
             capabilities: Vec::new(),
             tty: false,
             stop_grace_seconds: 0,
+            trusts_intermediate_code: false,
         },
         phase: DesiredPhase::Running,
         restart_serial: 0,

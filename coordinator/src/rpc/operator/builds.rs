@@ -3,7 +3,7 @@
 //! One task follows each build and writes it to the store, whether or not anybody watches. Watchers read what it has
 //! written, so that who sees a build done can roll it out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ use tracing::error;
 use super::declined::Declined;
 use super::releases::{wire_build, wire_phase};
 use super::{Answers, OperatorService};
-use crate::build::{self, Additions, BuildError, BuildStatus, Freshness, Order};
+use crate::build::{
+    self, Additions, BuildError, BuildStatus, Dockerfile, Flavour, Freshness, Order, UnknownFlavour,
+};
 use crate::store::{BuildPhase, Origin, Release, ReleaseRequest, Store, VariantBuild};
 
 /// A watcher hears of one build at most so often.
@@ -108,13 +110,23 @@ impl OperatorService {
         Ok(Box::pin(lines))
     }
 
-    fn order(&self, request: &ReleaseRequest, recipe: &Recipe) -> Result<Order, BuildError> {
+    pub(super) fn order(
+        &self,
+        request: &ReleaseRequest,
+        recipe: &Recipe,
+    ) -> Result<Order, BuildError> {
+        // Both were checked when the release was asked for.
+        let flavours = flavours(request)?;
+        let dockerfile = request.dockerfile.clone().map(Dockerfile::new).transpose();
         let additions = Additions {
             python_packages: request.python_packages.clone(),
             debian_packages: request.debian_packages.clone(),
             environment: request.environment.clone(),
             ports: request.ports.clone(),
             base: request.base.clone(),
+            flavours,
+            authorized_keys: request.authorized_keys.clone(),
+            dockerfile: dockerfile.map_err(|error| kept("Dockerfile", error.to_string()))?,
         };
         self.builds.order(recipe.clone(), additions)
     }
@@ -146,11 +158,7 @@ impl OperatorService {
             return Ok(events.clone());
         }
         let order = self.order(request, recipe)?;
-        let freshness = if request.anew {
-            Freshness::Since(release.created_at)
-        } else {
-            Freshness::Locked
-        };
+        let freshness = self.freshness(release, request, &variant)?;
         let status = self.builds.start(order, freshness)?;
         let waiting = VariantBuild::waiting(variant);
         let (sender, events) = watch::channel(event(&waiting, &status.borrow()));
@@ -165,6 +173,25 @@ impl OperatorService {
         };
         self.tasks.spawn(followed.follow(status));
         Ok(events)
+    }
+
+    /// What was built once, and is gone, is built of its own lock again.
+    fn freshness(
+        &self,
+        release: &Release,
+        request: &ReleaseRequest,
+        variant: &VariantId,
+    ) -> Result<Freshness, BuildError> {
+        let build = release
+            .builds
+            .iter()
+            .find(|build| build.variant == *variant);
+        let built = build.filter(|build| build.artifact.is_some());
+        Ok(match built.and_then(|build| build.lock) {
+            Some(lock) if self.builds.keeps_lock(&lock)? => Freshness::Of(lock),
+            _ if request.anew => Freshness::Since(release.created_at),
+            _ => Freshness::Locked,
+        })
     }
 
     fn is_stored(&self, artifact: &tfleet_proto::model::digest::Digest) -> bool {
@@ -227,6 +254,21 @@ impl Follower {
             Some(Err(failure)) => self.build.failure = Some(failure.clone()),
         }
         self.build != before
+    }
+}
+
+/// The flavours of a release that is written down.
+pub(super) fn flavours(request: &ReleaseRequest) -> Result<BTreeSet<Flavour>, BuildError> {
+    let flavours = request.flavours.iter().map(|flavour| flavour.parse());
+    flavours
+        .collect::<Result<_, UnknownFlavour>>()
+        .map_err(|error| kept("flavours", error.to_string()))
+}
+
+fn kept(what: &str, why: String) -> BuildError {
+    BuildError::Format {
+        file: format!("the {what} of the release"),
+        why,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tfleet_proto::model::desired::{ContainerSpec, DesiredState};
+use tfleet_proto::model::desired::{ContainerSpec, DesiredState, GpuRequest};
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::HostName;
 use tfleet_proto::wire;
@@ -16,7 +16,7 @@ use crate::fleet::HostView;
 use crate::rollout::{self, ContainerChange, NOT_BUILT, Placement};
 use crate::store::Release;
 
-type Placements = BTreeMap<HostName, Result<Placement, Failure>>;
+pub(super) type Placements = BTreeMap<HostName, Result<Placement, Failure>>;
 
 impl OperatorService {
     pub(super) async fn rollout(
@@ -53,16 +53,24 @@ impl OperatorService {
         let hosts = Selection::read(request.selector)?.hosts(&self.fleet)?;
         let template = read_template(request.template, &release)?;
         let placements = placements(&release, &hosts);
+        let services = self.services(&release, &template, &placements)?;
         let reference = release.reference.clone();
         let placed = placements.clone();
         info!(release = %reference, container = template.name, hosts = hosts.len(), by, "a container is asked for");
         self.change(hosts, &placements, move |host, desired| {
             let placement = placement(&placed, host)?;
-            let spec = ContainerSpec {
+            let mut spec = ContainerSpec {
                 artifact: placement.artifact,
                 variant: placement.variant.clone(),
+                trusts_intermediate_code: placement.trusts_intermediate_code,
                 ..template.clone()
             };
+            if let (GpuRequest::All, Some(uuids)) = (&spec.gpus, &placement.some_gpus) {
+                spec.gpus = GpuRequest::Uuids(uuids.clone());
+            }
+            if let Some(service) = services.get(&placement.artifact) {
+                service.fill_in(&mut spec);
+            }
             rollout::run_container(desired, spec, request.replace)?;
             rollout::want_image(desired, &reference, &placement);
             Ok(())

@@ -6,6 +6,7 @@ use tonic::Status;
 use super::super::refusal::internal;
 use crate::artifact::{self, ArchiveError};
 use crate::build::BuildError;
+use crate::bundle::BundleError;
 use crate::ca::AuthorityError;
 use crate::fleet::StartError;
 use crate::rollout::nearest;
@@ -30,6 +31,8 @@ pub enum Declined {
     Authority(#[from] AuthorityError),
     #[error("the build failed")]
     Build(#[from] BuildError),
+    #[error("the bundle failed")]
+    Bundle(#[from] BundleError),
     #[error("the stored images failed")]
     Artifacts(#[from] artifact::StoreError),
     /// The caller's own stream broke.
@@ -72,6 +75,7 @@ impl From<Declined> for Status {
             }
             Declined::Authority(error) => internal("issue a certificate")(error),
             Declined::Build(error) => of_build(error),
+            Declined::Bundle(error) => of_bundle(&error),
             Declined::Artifacts(error) => internal("read its stored images")(error),
             Declined::Broken(status) => *status,
             Declined::Stopping => Self::unavailable("the coordinator is stopping; try again"),
@@ -92,5 +96,18 @@ fn of_build(error: BuildError) -> Status {
             Status::invalid_argument(failure.to_string())
         }
         _ => Status::failed_precondition(failure.to_string()),
+    }
+}
+
+fn of_bundle(error: &BundleError) -> Status {
+    let sentence = error.failure().to_string();
+    match error {
+        BundleError::Format(_)
+        | BundleError::Have { .. }
+        | BundleError::Content { .. }
+        | BundleError::Unwanted { .. } => Status::invalid_argument(sentence),
+        BundleError::Stopping => Status::unavailable(sentence),
+        BundleError::Vault(_) | BundleError::State(_) => Status::internal(sentence),
+        _ => Status::failed_precondition(sentence),
     }
 }

@@ -9,11 +9,16 @@ mod images;
 mod operations;
 mod overview;
 mod planned;
+mod policy;
 mod releases;
+mod sbom;
 mod selection;
+mod service;
+mod sharing;
 mod site;
 mod spec;
 mod tokens;
+mod vault;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +37,7 @@ use crate::build::Builds;
 use crate::ca::Authority;
 use crate::fleet::Fleet;
 use crate::store::Store;
+use crate::vault::Vault;
 
 pub use builds::RunningBuilds;
 pub use site::Endpoints;
@@ -46,6 +52,7 @@ pub struct OperatorService {
     /// What plans are made from.
     pub catalog: Arc<Catalog>,
     pub artifacts: Artifacts,
+    pub vault: Vault,
     pub endpoints: Endpoints,
     /// Owns what goes on when a caller has left.
     pub tasks: TaskTracker,
@@ -62,6 +69,9 @@ impl Operator for OperatorService {
     type ImportBaseStream = Answers<wire::AddImageEvent>;
     type ExecStream = Answers<wire::OperationOutput>;
     type LogsStream = Answers<wire::OperationOutput>;
+    type ListHaveStream = Answers<wire::BundlePiece>;
+    type ExportBundleStream = Answers<wire::BundlePiece>;
+    type ImportBundleStream = Answers<wire::ImportBundleEvent>;
 
     async fn list_hosts(
         &self,
@@ -159,6 +169,13 @@ impl Operator for OperatorService {
         answer(self.build_log(request.into_inner()).await)
     }
 
+    async fn get_sbom(
+        &self,
+        request: Request<wire::GetSbomRequest>,
+    ) -> Result<Response<wire::GetSbomResponse>, Status> {
+        answer(self.get_sbom(request.into_inner()).await)
+    }
+
     async fn add_image(
         &self,
         request: Request<Streaming<wire::AddImageRequest>>,
@@ -219,6 +236,36 @@ impl Operator for OperatorService {
         _: Request<wire::GetFleetRequest>,
     ) -> Result<Response<wire::Fleet>, Status> {
         answer(self.get_fleet().await)
+    }
+
+    async fn list_vault(
+        &self,
+        _: Request<wire::ListVaultRequest>,
+    ) -> Result<Response<wire::ListVaultResponse>, Status> {
+        answer(self.list_vault().await)
+    }
+
+    async fn list_have(
+        &self,
+        _: Request<wire::ListHaveRequest>,
+    ) -> Result<Response<Self::ListHaveStream>, Status> {
+        answer(self.list_have().await)
+    }
+
+    async fn export_bundle(
+        &self,
+        request: Request<Streaming<wire::ExportBundleRequest>>,
+    ) -> Result<Response<Self::ExportBundleStream>, Status> {
+        let by = access::operator(request.extensions())?;
+        answer(self.export_bundle(request.into_inner(), by).await)
+    }
+
+    async fn import_bundle(
+        &self,
+        request: Request<Streaming<wire::ImportBundleRequest>>,
+    ) -> Result<Response<Self::ImportBundleStream>, Status> {
+        let by = access::operator(request.extensions())?;
+        answer(self.import_bundle(request.into_inner(), by).await)
     }
 }
 

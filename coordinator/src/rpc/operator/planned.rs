@@ -1,6 +1,8 @@
 //! Plans as they travel.
 
-use tfleet_compat::{Assignment, Plan, Recipe, Unplaced};
+use tfleet_compat::{
+    Assignment, Consideration, Effect, Finding, Plan, Recipe, Rule, Unplaced, Upgrade,
+};
 use tfleet_proto::wire;
 
 pub fn wire(plan: &Plan) -> wire::Plan {
@@ -12,29 +14,78 @@ pub fn wire(plan: &Plan) -> wire::Plan {
             .collect(),
         assignments: plan.assignments.iter().map(assignment).collect(),
         unplaced: plan.unplaced.iter().map(unplaced).collect(),
+        upgrades: plan.upgrades.iter().map(upgrade).collect(),
+        notes: plan.notes.clone(),
+        inexact: !plan.exact,
+    }
+}
+
+/// What was thought of one TensorFlow release for one host.
+pub fn consideration(consideration: &Consideration) -> wire::Consideration {
+    let mut told = wire::Consideration {
+        tensorflow: consideration.tensorflow().to_string(),
+        ..Default::default()
+    };
+    match consideration {
+        Consideration::Recipe {
+            recipe, verdict, ..
+        } => {
+            told.recipe = recipe.to_string();
+            told.compatibility = verdict
+                .compatibility()
+                .map(|compatibility| compatibility.to_string())
+                .unwrap_or_default();
+            told.findings = verdict.findings().iter().map(finding).collect();
+            if let Some(refusal) = verdict.refusal() {
+                told.refusal = Some(wire::Finding {
+                    rule: refusal.rule.to_string(),
+                    fact: refusal.reason.clone(),
+                    source: refusal.source.clone(),
+                });
+                told.remedy.clone_from(&refusal.remedy);
+            }
+        }
+        Consideration::Gap { gap, .. } => {
+            told.refusal = Some(wire::Finding {
+                rule: Rule::RecipeKnown.to_string(),
+                fact: gap.to_string(),
+                source: "the catalog".to_owned(),
+            });
+            told.remedy = gap.remedy();
+        }
+    }
+    told
+}
+
+fn finding(finding: &Finding) -> wire::Finding {
+    wire::Finding {
+        rule: finding.rule.to_string(),
+        fact: finding.fact.clone(),
+        source: finding.source.clone(),
+    }
+}
+
+fn upgrade(upgrade: &Upgrade) -> wire::Upgrade {
+    wire::Upgrade {
+        hosts: upgrade.hosts.iter().map(ToString::to_string).collect(),
+        from: upgrade.from.iter().map(ToString::to_string).collect(),
+        to: upgrade.to.to_string(),
+        variant: upgrade.variant.to_string(),
+        saves: upgrade.effect == Effect::Saves,
     }
 }
 
 /// The reasons for which hosts were left out, each once, with their number and what to do.
 pub fn reasons(plan: &Plan) -> String {
-    let mut groups: Vec<(&Unplaced, usize)> = Vec::new();
-    for left in &plan.unplaced {
-        match groups
-            .iter_mut()
-            .find(|(group, _)| group.reason == left.reason && group.remedy == left.remedy)
-        {
-            Some((_, count)) => *count += 1,
-            None => groups.push((left, 1)),
-        }
-    }
-    let sentences: Vec<String> = groups
+    let sentences: Vec<String> = plan
+        .left_out()
         .into_iter()
-        .map(|(left, count)| {
-            let hosts = match count {
-                1 => left.host.to_string(),
-                _ => format!("{count} hosts"),
+        .map(|group| {
+            let hosts = match group.hosts.as_slice() {
+                [one] => one.to_string(),
+                hosts => format!("{} hosts", hosts.len()),
             };
-            format!("{hosts}: {}; {}", left.reason, left.remedy)
+            format!("{hosts}: {}; {}", group.reason, group.remedy)
         })
         .collect();
     sentences.join("\n")
@@ -52,8 +103,12 @@ fn planned(recipe: &Recipe) -> wire::PlannedVariant {
             .map(|stack| stack.cudnn.to_string())
             .unwrap_or_default(),
         python: recipe.python.to_string(),
-        base: recipe.base.suite.clone(),
+        base: recipe.base.short_name().to_owned(),
         architecture: recipe.architecture.to_string(),
+        compat_package: stack
+            .and_then(|stack| stack.compat.as_ref())
+            .map(|compat| compat.package.clone())
+            .unwrap_or_default(),
     }
 }
 
@@ -63,6 +118,14 @@ fn assignment(assignment: &Assignment) -> wire::Assignment {
         variant: assignment.variant.to_string(),
         compatibility: assignment.compatibility.to_string(),
         reason: assignment.reason.clone(),
+        left_out_gpus: assignment
+            .left_out_gpus
+            .iter()
+            .map(|left| wire::GpuLeftOut {
+                gpu: left.gpu.clone(),
+                reason: left.reason.clone(),
+            })
+            .collect(),
     }
 }
 

@@ -3,6 +3,8 @@
 use tfleet_proto::convert::Refusal;
 use tfleet_proto::wire;
 
+use super::policy;
+use crate::build::{Dockerfile, Flavour};
 use crate::store::ReleaseRequest;
 
 /// Reads a specification. Everything in it ends on a command line or in a file of a build, so its form is strict.
@@ -20,6 +22,11 @@ pub fn wire(request: &ReleaseRequest) -> wire::ReleaseSpec {
         environment: request.environment.clone(),
         ports: request.ports.iter().copied().map(u32::from).collect(),
         base: request.base.clone().unwrap_or_default(),
+        policy: Some(policy::wire(&request.policy)),
+        spans_majors: request.spans_majors,
+        flavours: request.flavours.clone(),
+        authorized_keys: request.authorized_keys.clone().unwrap_or_default(),
+        dockerfile: request.dockerfile.clone().unwrap_or_default(),
     }
 }
 
@@ -58,6 +65,20 @@ fn check(spec: wire::ReleaseSpec) -> Result<ReleaseRequest, Refusal> {
             format!("{port} is not a port; ports are 1 to 65535"),
         )),
     };
+    for (index, flavour) in spec.flavours.iter().enumerate() {
+        let known = flavour.parse::<Flavour>();
+        known.map_err(|error| refuse(format!("flavours[{index}]"), error.to_string()))?;
+    }
+    let present = |text: String| Some(text).filter(|text| !text.is_empty());
+    let dockerfile = present(spec.dockerfile);
+    if let Some(text) = &dockerfile {
+        let taken = Dockerfile::new(text.clone());
+        taken.map_err(|error| refuse("dockerfile".to_owned(), error.to_string()))?;
+    }
+    let authorized_keys = present(spec.authorized_keys);
+    if let Some(text) = &authorized_keys {
+        check_keys(text).map_err(|why| refuse("authorized_keys".to_owned(), why))?;
+    }
     Ok(ReleaseRequest {
         anew: false,
         name: spec
@@ -77,6 +98,49 @@ fn check(spec: wire::ReleaseSpec) -> Result<ReleaseRequest, Refusal> {
         python_packages: spec.python_packages,
         debian_packages: spec.debian_packages,
         environment: spec.environment,
-        base: (!spec.base.is_empty()).then_some(spec.base),
+        base: present(spec.base),
+        flavours: spec.flavours,
+        authorized_keys,
+        dockerfile,
+        policy: policy::read(spec.policy)?,
+        spans_majors: spec.spans_majors,
     })
 }
+
+/// So many keys are more than anybody needs, and they are kept with every revision.
+const LARGEST_KEYS_BYTES: usize = 64 << 10;
+
+/// A private key in place of a public one would be in every image.
+fn check_keys(text: &str) -> Result<(), String> {
+    if text.len() > LARGEST_KEYS_BYTES {
+        return Err(format!(
+            "has {} bytes; at most {LARGEST_KEYS_BYTES} are taken",
+            text.len()
+        ));
+    }
+    if text.contains("PRIVATE KEY") {
+        return Err(
+            "holds a private key; give the public ones, such as ~/.ssh/id_ed25519.pub".to_owned(),
+        );
+    }
+    let is_key = |line: &str| {
+        ["ssh-", "ecdsa-", "sk-"]
+            .iter()
+            .any(|kind| line.split_whitespace().any(|word| word.starts_with(kind)))
+    };
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .peekable();
+    if lines.peek().is_none() {
+        return Err("holds no key".to_owned());
+    }
+    match lines.find(|line| !is_key(line)) {
+        Some(line) => Err(format!("`{line}` is not a public key")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

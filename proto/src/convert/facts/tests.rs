@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 use tfleet_compat::{
-    Catalog, Plan, Policy, ReleaseSpec, Rule, TensorflowConstraint, Verdict, explain, plan,
+    Catalog, Plan, Policy, Question, ReleaseSpec, Rule, Stock, TensorflowConstraint, Verdict,
 };
 
 use super::*;
@@ -33,6 +33,7 @@ fn host(driver: Option<Driver>, gpus: Vec<inventory::Gpu>) -> Inventory {
             fault: None,
         },
         gpu_modes: vec![inventory::GpuMode::Runtime],
+        runtime_mode: None,
         images: Vec::new(),
         labels: [].into(),
         warnings: Vec::new(),
@@ -74,20 +75,23 @@ fn release() -> ReleaseSpec {
 
 fn planned(host: &Inventory) -> Plan {
     let hosts = [facts("host", host).unwrap()];
-    plan(
-        Catalog::builtin(),
-        &release(),
-        &hosts,
-        &Policy::default(),
-        None,
-    )
-    .unwrap()
+    asked(|question| question.plan(&hosts, None).unwrap())
+}
+
+fn asked<T>(ask: impl Fn(Question<'_>) -> T) -> T {
+    ask(Question {
+        catalog: Catalog::builtin(),
+        release: &release(),
+        policy: &Policy::default(),
+        stock: &Stock::default(),
+        gate: None,
+    })
 }
 
 /// The rule that keeps the newest candidate from the host.
 fn refused_by(host: &Inventory) -> Option<Rule> {
     let facts = facts("host", host).unwrap();
-    let considered = explain(Catalog::builtin(), &release(), &facts, &Policy::default()).unwrap();
+    let considered = asked(|question| question.explain(&facts).unwrap());
     match considered.first()? {
         tfleet_compat::Consideration::Recipe {
             verdict: Verdict::Refused { refusal, .. },

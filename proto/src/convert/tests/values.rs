@@ -77,6 +77,9 @@ prop_compose! {
         image_store in option::of(prop_oneof![Just(ImageStore::GraphDriver), Just(ImageStore::Containerd)]),
         (data_root, data_root_free_bytes, fault) in (option::of(text()), any::<Option<u64>>(), option::of(failure())),
         gpu_modes in vec(gpu_mode(), 0..4),
+        runtime_mode in option::of(prop_oneof![
+            Just(RuntimeMode::Legacy), Just(RuntimeMode::Csv), Just(RuntimeMode::Cdi), Just(RuntimeMode::JitCdi),
+        ]),
         images in vec((text(), vec(text(), 0..2), vec(digest(), 0..3), any::<u64>()), 0..3),
         (labels, warnings) in (btree_map(text(), text(), 0..3), vec(text(), 0..2)),
         sources in vec((text(), prop_oneof![Just(Source::Nvml), Just(Source::Catalog)]), 0..3),
@@ -95,6 +98,7 @@ prop_compose! {
                 data_root, data_root_free_bytes, fault,
             },
             gpu_modes,
+            runtime_mode,
             images: images
                 .into_iter()
                 .map(|(engine_id, tags, diff_ids, size_bytes)| EngineImage { engine_id, tags, diff_ids, size_bytes })
@@ -130,6 +134,7 @@ prop_compose! {
             any::<u32>().prop_map(|maximum_retries| RestartPolicy::OnFailure { maximum_retries }),
         ],
         (privileged, tty, stop_grace_seconds) in (any::<bool>(), any::<bool>(), any::<u32>()),
+        trusts_intermediate_code: bool,
         host_namespaces in vec(
             prop_oneof![Just(HostNamespace::Network), Just(HostNamespace::Pid), Just(HostNamespace::Ipc)], 0..3,
         ),
@@ -138,6 +143,7 @@ prop_compose! {
         ContainerSpec {
             name, artifact, command, environment, ports, gpus, user, working_directory, shm_bytes, restart_policy,
             privileged, host_namespaces, capabilities, tty, stop_grace_seconds,
+            trusts_intermediate_code,
             release: "train:v7".parse().expect("release"),
             variant: "tf2.15.1-cuda12.2".parse().expect("variant"),
             binds: binds

@@ -53,6 +53,7 @@ fn t4() -> Inventory {
             fault: None,
         },
         gpu_modes: Vec::new(),
+        runtime_mode: None,
         images: Vec::new(),
         labels: [
             ("rack".to_owned(), "7".to_owned()),

@@ -1,3 +1,5 @@
+//! The places named are in libnvidia-container's `src/cli`.
+
 use tfleet_fake_gpu::MajorMinor;
 
 use super::*;
@@ -24,11 +26,12 @@ fn tesla() -> Gpu {
 
 fn check(text: &str) -> Result<(), RequirementError> {
     let gpu = tesla();
-    Requirement::parse(text)?.check(Subject {
+    let subject = Subject {
         cuda: "11.4",
         driver: "470.256.02",
         gpu: Some(&gpu),
-    })
+    };
+    super::check(text, subject)
 }
 
 fn unsatisfied(text: &str) -> String {
@@ -93,13 +96,19 @@ fn arch_is_the_compute_capability() {
 
 #[test]
 fn without_a_visible_gpu_conditions_on_one_hold() {
-    let requirement = Requirement::parse("brand=geforce,arch>=9.0").unwrap();
+    // configure.c: check_device_arch and check_device_brand return true before they look at the value.
     let subject = Subject {
         cuda: "11.4",
         driver: "470.256.02",
         gpu: None,
     };
-    assert_eq!(requirement.check(subject), Ok(()));
+    for text in ["brand=geforce,arch>=9.0", "brand>=tesla", "arch=Turing"] {
+        assert_eq!(super::check(text, subject), Ok(()), "{text}");
+    }
+    assert_eq!(
+        super::check("colour=red", subject),
+        Err(RequirementError::Invalid)
+    );
 }
 
 #[test]
@@ -118,4 +127,89 @@ fn the_words_are_those_of_the_real_runtime() {
         "unsatisfied condition: cuda>=12.2, please update your driver to a newer version, \
          or use an earlier cuda container"
     );
+}
+
+#[test]
+fn only_a_first_alternative_spelt_cuda_comes_with_advice() {
+    // dsl.c, dsl_evaluate: strncmp with CUDA_REQUIRE_GREATER. The aarch64 images of CUDA 12.3 spell it in capitals.
+    for text in [
+        "CUDA>=12.3",
+        "driver>=525",
+        "cuda=12.2",
+        "brand=geforce cuda>=12.2",
+    ] {
+        let shown = text.split(' ').next().unwrap();
+        assert_eq!(
+            check(text).unwrap_err().to_string(),
+            format!("unsatisfied condition: {shown}")
+        );
+    }
+    // strsep gives what is before the first space, and that may be nothing.
+    assert_eq!(unsatisfied(" cuda>=12.2"), "");
+}
+
+#[test]
+fn what_is_behind_the_deciding_place_is_not_read() {
+    // dsl.c, dsl_evaluate: break at the first alternative that holds and at the first condition that does not
+    assert_eq!(check("cuda>=11.0 nonsense"), Ok(()));
+    assert_eq!(unsatisfied("cuda>=12.2,nonsense"), "cuda>=12.2,nonsense");
+    assert_eq!(check("cuda>=12.2 nonsense"), Err(RequirementError::Invalid));
+}
+
+#[test]
+fn commas_alone_end_the_search() {
+    // dsl.c, dsl_evaluate: and_expr is NULL after them, which ends the loop with the result so far
+    assert_eq!(check(", cuda>=12.2"), Ok(()));
+    assert_eq!(unsatisfied("cuda>=12.2 , cuda>=11.0"), "cuda>=12.2");
+}
+
+#[test]
+fn properties_are_named_in_any_case() {
+    // dsl.c, evaluate_rule: str_case_equal
+    assert_eq!(check("CUDA>=11.0,Driver>=470,ARCH=7.5,Brand=tesla"), Ok(()));
+}
+
+#[test]
+fn signs_are_compared_as_far_as_they_go() {
+    // dsl.c, evaluate_rule: strncmp(ptr, operators[i].str, n)
+    assert_eq!(check("brand!geforce"), Ok(()));
+    assert_eq!(unsatisfied("brand!tesla"), "brand!tesla");
+    for text in [
+        "cuda==11.4",
+        "cuda=>11.4",
+        "cuda<>11.4",
+        "cuda>>11.4",
+        "cuda>==11.4",
+    ] {
+        assert_eq!(check(text), Err(RequirementError::Invalid), "{text}");
+    }
+}
+
+#[test]
+fn versions_have_digits_and_dots_alone_and_fit_into_64_bits() {
+    // dsl.c, dsl_compare_version: strspn, strtoumax
+    for text in [
+        "cuda>=eleven",
+        "cuda>=.4",
+        "cuda>=11.4-rc1",
+        "cuda>=11=4",
+        "cuda>=18446744073709551615",
+    ] {
+        assert_eq!(check(text), Err(RequirementError::Invalid), "{text}");
+    }
+    assert_eq!(check("cuda=11..4."), Ok(()));
+    assert_eq!(check("cuda<12.99999999999999999999999"), Ok(()));
+    assert_eq!(check("cuda<11.4.99999999999999999999999"), Ok(()));
+    assert_eq!(
+        check("cuda>=11.99999999999999999999999"),
+        Err(RequirementError::Invalid)
+    );
+}
+
+#[test]
+fn a_failed_condition_must_fit_into_the_message() {
+    // dsl.c, evaluate_rule: snprintf with EXPR_MAX
+    let brand = |length: usize| format!("brand={}", "x".repeat(length));
+    assert_eq!(unsatisfied(&brand(119)), brand(119));
+    assert_eq!(check(&brand(120)), Err(RequirementError::Invalid));
 }

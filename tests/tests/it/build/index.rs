@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tfleet_tests::lab::run;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+use super::wheel::Wheel;
 
 /// How an index behaves.
 #[derive(Clone, Copy, PartialEq)]
@@ -195,34 +194,11 @@ pub async fn answer_once(
     connection.shutdown().await
 }
 
-/// A wheel of one module, packed by Python's own tools.
+/// A wheel of one module.
 pub fn wheel(name: &str, module: &str) -> (String, Vec<u8>) {
-    const PACK: &str = r#"
-import base64, hashlib, sys, zipfile
-path, name, module = sys.argv[1:]
-info = f"{name}-1.0.dist-info"
-files = {
-    f"{name}.py": module,
-    f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-    f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-}
-record = ""
-with zipfile.ZipFile(path, "w") as wheel:
-    for file, text in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{file},sha256={digest},{len(text.encode())}\n"
-        wheel.writestr(zipfile.ZipInfo(file), text)
-    wheel.writestr(zipfile.ZipInfo(f"{info}/RECORD"), record + f"{info}/RECORD,,\n")
-"#;
-    let folder = tempfile::tempdir().unwrap();
-    let file = format!("{name}-1.0-py3-none-any.whl");
-    let path: &Path = &folder.path().join(&file);
-    run(Command::new("python3")
-        .args(["-c", PACK])
-        .arg(path)
-        .args([name, module]))
-    .unwrap();
-    (file, std::fs::read(path).unwrap())
+    Wheel::new(name, "1.0")
+        .file(&format!("{name}.py"), module)
+        .pack()
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -1,7 +1,7 @@
 //! A builder's engine and the coordinator's build side over it, with a small recipe.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -9,6 +9,7 @@ use tfleet_compat::{Architecture, BaseImage, Recipe};
 use tfleet_coordinator::artifact::{Artifacts, LayerContent};
 use tfleet_coordinator::build::{Additions, BuildPhase, Builds, Built, Freshness, Order};
 use tfleet_coordinator::config::{Builder, Site};
+use tfleet_coordinator::vault::Vault;
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 use tfleet_tests::lab::{EngineKind, TestLab};
@@ -46,13 +47,44 @@ impl Workshop {
         std::fs::create_dir(&done).unwrap();
     }
 
+    /// Forgets the wheels, but neither the locks nor the bases.
+    pub fn forget_wheels(&self) {
+        for wheel in self.wheels() {
+            std::fs::remove_file(wheel).unwrap();
+        }
+    }
+
+    /// The files of the vault's wheels, and what is still on its way to them.
+    pub fn wheels(&self) -> Vec<PathBuf> {
+        let folder = std::fs::read_dir(self.folder.path().join("vault/wheels")).unwrap();
+        folder.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Forgets everything but the vault: what was built, the tools, and the orders' locks.
+    pub fn keep_only_the_vault(&self) {
+        for name in ["done", "tools", "locks", "logs"] {
+            let folder = self.folder.path().join("build").join(name);
+            std::fs::remove_dir_all(&folder).unwrap();
+            std::fs::create_dir(&folder).unwrap();
+        }
+    }
+
     pub async fn build(&self, order: &Order) -> Result<Built, Failure> {
         self.watch(order).await.1
     }
 
     /// Builds, and says which phases were seen on the way.
     pub async fn watch(&self, order: &Order) -> (Vec<BuildPhase>, Result<Built, Failure>) {
-        let mut status = self.builds.start(order.clone(), Freshness::Locked).unwrap();
+        self.watch_as(order, Freshness::Locked).await
+    }
+
+    /// The same with another word on what was resolved before.
+    pub async fn watch_as(
+        &self,
+        order: &Order,
+        freshness: Freshness,
+    ) -> (Vec<BuildPhase>, Result<Built, Failure>) {
+        let mut status = self.builds.start(order.clone(), freshness).unwrap();
         let mut phases = Vec::new();
         loop {
             let now = status.borrow_and_update().clone();
@@ -117,23 +149,21 @@ fn open(folder: &Path, lab: &TestLab, site: Site) -> Builds {
         site,
         &[builder],
         artifacts,
+        Vault::open(&folder.join("vault")).unwrap(),
         CancellationToken::new(),
     )
     .unwrap()
 }
 
 /// A recipe whose packages are kilobytes: what builds do is the same.
-fn recipe(requirements: &[&str]) -> Recipe {
+pub fn recipe(requirements: &[&str]) -> Recipe {
     Recipe {
         id: "tf2.15.1-cpu".parse().unwrap(),
         tensorflow: "2.15.1".parse().unwrap(),
         cuda: None,
         python: "3.11".parse().unwrap(),
         architecture: Architecture::X86_64,
-        base: BaseImage {
-            distribution: "debian".to_owned(),
-            suite: "bookworm".to_owned(),
-        },
+        base: BaseImage::distribution("debian", "bookworm"),
         requirements: requirements.iter().map(|text| (*text).to_owned()).collect(),
         source_distributions: Vec::new(),
     }
