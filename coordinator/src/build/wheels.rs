@@ -211,6 +211,8 @@ impl Wheels {
                 "--require-hashes",
                 "--only-binary",
                 ":all:",
+                // The resolver has asked that. Pip takes 3.9 for 3.9.0, and some wheels want a later one.
+                "--ignore-requires-python",
             ]);
             let (major, minor) = target.python;
             command.args(["--implementation", "cp", "--python-version"]);
