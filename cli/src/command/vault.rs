@@ -27,13 +27,18 @@ const PIECES_WAITING: usize = 4;
 const EXAMPLES: &str = "\
 Examples:
   tfleet vault ls
-  tfleet vault have > have.json                               # at the site without a network
+  tfleet vault have                                           # > have.json, at the site without a network
   tfleet vault export train --have have.json -o train.tfleet  # at the other one
   tfleet vault import train.tfleet";
 
+const LIST: &str = "\
+Examples:
+  tfleet vault ls
+  tfleet vault ls --output json";
+
 const HAVE: &str = "\
 Examples:
-  tfleet vault have > have.json";
+  tfleet vault have  # > have.json";
 
 const EXPORT: &str = "\
 What the other site has by its list is left out. A bundle is whole or it is refused; who may import it is who has an
@@ -46,12 +51,14 @@ Examples:
 
 const IMPORT: &str = "\
 Examples:
-  tfleet vault import train.tfleet && tfleet rollout start train --all";
+  tfleet vault import train.tfleet
+  tfleet rollout start train --all";
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Vault {
     /// What is there: bases, wheels, locks, images
+    #[command(after_help = LIST)]
     Ls,
     /// The list of what this site has, for an export at another one
     #[command(after_help = HAVE)]
