@@ -212,11 +212,16 @@ fn a_chunk_must_belong_to_an_image_and_be_what_its_name_says() {
     let error = inside.import(&bundle(false, &frame)).unwrap_err();
     assert!(matches!(error, BundleError::Unwanted { .. }), "{error}");
     let other = zstd::bulk::compress(&[0; 100], 3).unwrap();
+    assert_ne!(other.len(), frame.len());
     let error = inside.import(&bundle(true, &other)).unwrap_err();
     assert!(
-        error.to_string().contains("holds something else"),
+        error.to_string().contains("not as long as its index says"),
         "{error}"
     );
+    assert_eq!(error.failure().code, "bundle-damaged");
+    let mut altered = frame.clone();
+    altered[frame.len() / 2] ^= 1;
+    let error = inside.import(&bundle(true, &altered)).unwrap_err();
     assert_eq!(error.failure().code, "bundle-damaged");
     // Longer than the index says, and what it holds is larger than the index says.
     let mut longer = frame.clone();

@@ -20,6 +20,13 @@ fn flavours_keys_and_a_dockerfile_come_back_as_they_were_asked() {
         flavours: vec!["jupyter".to_owned(), "ssh".to_owned()],
         authorized_keys: "# ours\nssh-ed25519 AAAA me\n".to_owned(),
         dockerfile: "ARG TFLEET_BASE\nFROM $TFLEET_BASE\n".to_owned(),
+        policy: Some(wire::Policy {
+            preference: "2.15.1".to_owned(),
+            forward_compatibility: true,
+            serves_some_gpus: true,
+            ..Default::default()
+        }),
+        spans_majors: true,
         ..Default::default()
     };
     assert_eq!(wire(&read(Some(spec.clone())).unwrap()), spec);
