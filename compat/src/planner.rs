@@ -30,7 +30,7 @@ use crate::verdict::{KnownHost, Verdict};
 use candidates::Candidates;
 use choice::Choice;
 use class::Classes;
-use remedy::LeftOut;
+use remedy::{LeftOut, PackagesInstead};
 
 pub use consideration::Consideration;
 pub use diff::{Assigned, Move, PlanDiff};
@@ -106,6 +106,7 @@ impl Question<'_> {
             .map(|host| candidates.consider(self, &KnownHost::new(self.catalog, host)))
             .collect();
         let (choices, exact) = choice::choose(self, &candidates, &classes.groups, &considered);
+        let instead = PackagesInstead::of(self.policy);
         let outcomes: Vec<Result<Choice, LeftOut>> = choices
             .into_iter()
             .zip(&classes.groups)
@@ -113,7 +114,7 @@ impl Question<'_> {
                 choice.ok_or_else(|| {
                     let (host, considered) =
                         (classes.examples[group.class], &considered[group.class]);
-                    remedy::left_out(self, &candidates, host, considered)
+                    remedy::left_out(self, &candidates, &instead, host, considered)
                 })
             })
             .collect();

@@ -54,34 +54,23 @@ impl Explanation {
 
 impl From<&Consideration> for Considered {
     fn from(consideration: &Consideration) -> Self {
-        let tensorflow = consideration.tensorflow().to_string();
-        match consideration {
+        let (obstacle, remedy) = consideration.obstacle().unzip();
+        let (recipe, verdict) = match consideration {
             Consideration::Recipe {
                 recipe, verdict, ..
-            } => Self {
-                tensorflow,
-                recipe: Some(recipe.to_string()),
-                compatibility: verdict.compatibility().map(|fit| fit.to_string()),
-                findings: verdict.findings().iter().map(Finding::from).collect(),
-                refusal: verdict.refusal().map(|refusal| Finding {
-                    rule: refusal.rule.to_string(),
-                    fact: refusal.reason.clone(),
-                    source: refusal.source.clone(),
-                }),
-                remedy: verdict.refusal().map(|refusal| refusal.remedy.clone()),
-            },
-            Consideration::Gap { gap, .. } => Self {
-                tensorflow,
-                recipe: None,
-                compatibility: None,
-                findings: Vec::new(),
-                refusal: Some(Finding {
-                    rule: tfleet_compat::Rule::RecipeKnown.to_string(),
-                    fact: gap.to_string(),
-                    source: "the catalog".to_owned(),
-                }),
-                remedy: Some(gap.remedy()),
-            },
+            } => (Some(recipe), Some(verdict)),
+            Consideration::Gap { .. } => (None, None),
+        };
+        let findings = verdict.into_iter().flat_map(|verdict| verdict.findings());
+        Self {
+            tensorflow: consideration.tensorflow().to_string(),
+            recipe: recipe.map(ToString::to_string),
+            compatibility: verdict
+                .and_then(|verdict| verdict.compatibility())
+                .map(|fit| fit.to_string()),
+            findings: findings.map(Finding::from).collect(),
+            refusal: obstacle.as_ref().map(Finding::from),
+            remedy,
         }
     }
 }

@@ -63,6 +63,29 @@ impl Consideration {
         }
     }
 
+    /// What stands in the way, and what cures that; none: the rules accept the recipe.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<(Finding, String)> {
+        match self {
+            Self::Recipe { verdict, .. } => verdict.refusal().map(|refusal| {
+                let finding = Finding {
+                    rule: refusal.rule,
+                    fact: refusal.reason.clone(),
+                    source: refusal.source.clone(),
+                };
+                (finding, refusal.remedy.clone())
+            }),
+            Self::Gap { gap, .. } => {
+                let finding = Finding {
+                    rule: Rule::RecipeKnown,
+                    fact: gap.to_string(),
+                    source: "the catalog".to_owned(),
+                };
+                Some((finding, gap.remedy()))
+            }
+        }
+    }
+
     pub(super) fn accepted(&self) -> Option<Accepted<'_>> {
         match self {
             Self::Recipe {

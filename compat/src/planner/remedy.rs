@@ -1,5 +1,7 @@
 //! Why a host gets nothing, and what to do about it.
 
+use std::cell::OnceCell;
+
 use super::Question;
 use super::candidates::Candidates;
 use super::consideration::Consideration;
@@ -24,6 +26,7 @@ pub(super) struct LeftOut {
 pub(super) fn left_out(
     question: &Question<'_>,
     candidates: &Candidates,
+    instead: &PackagesInstead,
     host: &HostFacts,
     considered: &[Consideration],
 ) -> LeftOut {
@@ -60,7 +63,7 @@ pub(super) fn left_out(
     let cheapest = upgrades.min_by_key(|(driver, ..)| *driver);
     match (cheapest, cures.first()) {
         (Some((driver, remedy, id, tensorflow, refusal)), _) => {
-            let package = package_instead(question, host).map(|package| {
+            let package = instead.package(question, host).map(|package| {
                 format!(", or allow {package} in the image (forward_compatibility)")
             });
             LeftOut {
@@ -103,29 +106,46 @@ fn no_recipe(host: &HostFacts, considered: &[Consideration]) -> LeftOut {
     }
 }
 
-/// The compat package that would serve the host if the policy allowed one.
-fn package_instead(question: &Question<'_>, host: &HostFacts) -> Option<String> {
-    if question.policy.forward_compatibility {
-        return None;
+/// What compat packages would do where the policy allows none. Its candidates are the same for every host, and are made
+/// when the first one asks.
+pub(super) struct PackagesInstead {
+    policy: Policy,
+    candidates: OnceCell<Option<Candidates>>,
+}
+
+impl PackagesInstead {
+    pub fn of(policy: &Policy) -> Self {
+        Self {
+            policy: Policy {
+                forward_compatibility: true,
+                ..policy.clone()
+            },
+            candidates: OnceCell::new(),
+        }
     }
-    let policy = Policy {
-        forward_compatibility: true,
-        ..question.policy.clone()
-    };
-    let allowing = Question {
-        policy: &policy,
-        ..*question
-    };
-    let candidates = Candidates::new(&allowing).ok()?;
-    let known = KnownHost::new(question.catalog, host);
-    candidates
-        .consider(&allowing, &known)
-        .iter()
-        .filter_map(Consideration::accepted)
-        .find_map(|accepted| {
-            let stack = candidates.recipe(accepted.recipe)?.cuda.as_ref()?;
-            Some(stack.compat.as_ref()?.package.clone())
-        })
+
+    /// The compat package that would serve the host if the policy allowed one.
+    fn package(&self, question: &Question<'_>, host: &HostFacts) -> Option<String> {
+        if question.policy.forward_compatibility {
+            return None;
+        }
+        let allowing = Question {
+            policy: &self.policy,
+            ..*question
+        };
+        let candidates = self
+            .candidates
+            .get_or_init(|| Candidates::new(&allowing).ok())
+            .as_ref()?;
+        candidates
+            .consider(&allowing, &KnownHost::new(question.catalog, host))
+            .iter()
+            .filter_map(Consideration::accepted)
+            .find_map(|accepted| {
+                let stack = candidates.recipe(accepted.recipe)?.cuda.as_ref()?;
+                Some(stack.compat.as_ref()?.package.clone())
+            })
+    }
 }
 
 /// What makes a refused recipe run.

@@ -58,13 +58,14 @@ pub(super) fn upgrades(
             found.entry(key).or_default().insert(group);
         }
     }
-    for (recipe, groups) in by_variant(outcomes) {
-        let others = others(candidates, outcomes, recipe);
+    let variants = by_variant(outcomes);
+    for (recipe, groups) in &variants {
+        let others = others(candidates, variants.keys().copied(), recipe);
         let hosts = groups
             .iter()
             .map(|group| classes.examples[classes.groups[*group].class]);
         if let Some(driver) = saving(question, &others, hosts) {
-            found.insert((Effect::Saves, driver, recipe.clone()), groups);
+            found.insert((Effect::Saves, driver, (*recipe).clone()), groups.clone());
         }
     }
     let mut upgrades: Vec<Upgrade> = found
@@ -106,7 +107,7 @@ fn by_variant(outcomes: &[Result<Choice, LeftOut>]) -> BTreeMap<&RecipeId, BTree
 /// The other variants of the plan with CUDA and a TensorFlow as new.
 fn others<'a>(
     candidates: &'a Candidates,
-    outcomes: &[Result<Choice, LeftOut>],
+    variants: impl Iterator<Item = &'a RecipeId>,
     recipe: &RecipeId,
 ) -> Vec<&'a Recipe> {
     let Some(recipe) = candidates
@@ -115,8 +116,7 @@ fn others<'a>(
     else {
         return Vec::new();
     };
-    by_variant(outcomes)
-        .into_keys()
+    variants
         .filter_map(|id| candidates.recipe(id))
         .filter(|other| {
             other.id != recipe.id

@@ -1,8 +1,6 @@
 //! Plans as they travel.
 
-use tfleet_compat::{
-    Assignment, Consideration, Effect, Finding, Plan, Recipe, Rule, Unplaced, Upgrade,
-};
+use tfleet_compat::{Assignment, Consideration, Effect, Finding, Plan, Recipe, Unplaced, Upgrade};
 use tfleet_proto::wire;
 
 pub fn wire(plan: &Plan) -> wire::Plan {
@@ -21,38 +19,24 @@ pub fn wire(plan: &Plan) -> wire::Plan {
 }
 
 /// What was thought of one TensorFlow release for one host.
-pub fn consideration(consideration: &Consideration) -> wire::Consideration {
+pub fn consideration(considered: &Consideration) -> wire::Consideration {
+    let (obstacle, remedy) = considered.obstacle().unzip();
     let mut told = wire::Consideration {
-        tensorflow: consideration.tensorflow().to_string(),
+        tensorflow: considered.tensorflow().to_string(),
+        refusal: obstacle.as_ref().map(finding),
+        remedy: remedy.unwrap_or_default(),
         ..Default::default()
     };
-    match consideration {
-        Consideration::Recipe {
-            recipe, verdict, ..
-        } => {
-            told.recipe = recipe.to_string();
-            told.compatibility = verdict
-                .compatibility()
-                .map(|compatibility| compatibility.to_string())
-                .unwrap_or_default();
-            told.findings = verdict.findings().iter().map(finding).collect();
-            if let Some(refusal) = verdict.refusal() {
-                told.refusal = Some(wire::Finding {
-                    rule: refusal.rule.to_string(),
-                    fact: refusal.reason.clone(),
-                    source: refusal.source.clone(),
-                });
-                told.remedy.clone_from(&refusal.remedy);
-            }
-        }
-        Consideration::Gap { gap, .. } => {
-            told.refusal = Some(wire::Finding {
-                rule: Rule::RecipeKnown.to_string(),
-                fact: gap.to_string(),
-                source: "the catalog".to_owned(),
-            });
-            told.remedy = gap.remedy();
-        }
+    if let Consideration::Recipe {
+        recipe, verdict, ..
+    } = considered
+    {
+        told.recipe = recipe.to_string();
+        told.compatibility = verdict
+            .compatibility()
+            .map(|compatibility| compatibility.to_string())
+            .unwrap_or_default();
+        told.findings = verdict.findings().iter().map(finding).collect();
     }
     told
 }
