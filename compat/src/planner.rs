@@ -100,10 +100,14 @@ impl Question<'_> {
         let candidates = Candidates::new(self)?;
         let running = running.filter(|_| !self.policy.rebalance);
         let classes = Classes::of(hosts, running, self.stock)?;
-        let considered: Vec<Vec<Consideration>> = classes
+        let known: Vec<KnownHost<'_>> = classes
             .examples
             .iter()
-            .map(|host| candidates.consider(self, &KnownHost::new(self.catalog, host)))
+            .map(|host| KnownHost::new(self.catalog, host))
+            .collect();
+        let considered: Vec<Vec<Consideration>> = known
+            .iter()
+            .map(|host| candidates.consider(self, host))
             .collect();
         let (choices, exact) = choice::choose(self, &candidates, &classes.groups, &considered);
         let instead = PackagesInstead::of(self.policy);
@@ -112,13 +116,12 @@ impl Question<'_> {
             .zip(&classes.groups)
             .map(|(choice, group)| {
                 choice.ok_or_else(|| {
-                    let (host, considered) =
-                        (classes.examples[group.class], &considered[group.class]);
+                    let (host, considered) = (&known[group.class], &considered[group.class]);
                     remedy::left_out(self, &candidates, &instead, host, considered)
                 })
             })
             .collect();
-        let upgrades = upgrade::upgrades(self, &candidates, &classes, &outcomes);
+        let upgrades = upgrade::upgrades(self, &candidates, &classes, &known, &outcomes);
         let notes = self.notes(&classes, exact);
 
         let mut chosen: BTreeMap<RecipeId, Vec<HostName>> = BTreeMap::new();

@@ -27,7 +27,7 @@ pub(super) fn left_out(
     question: &Question<'_>,
     candidates: &Candidates,
     instead: &PackagesInstead,
-    host: &HostFacts,
+    host: &KnownHost<'_>,
     considered: &[Consideration],
 ) -> LeftOut {
     let refused: Vec<(&RecipeId, &TensorflowVersion, &Refusal)> = considered
@@ -80,7 +80,7 @@ pub(super) fn left_out(
             remedy: refusal.remedy.clone(),
             upgrade: None,
         },
-        _ => no_recipe(host, considered),
+        _ => no_recipe(host.facts, considered),
     }
 }
 
@@ -125,7 +125,7 @@ impl PackagesInstead {
     }
 
     /// The compat package that would serve the host if the policy allowed one.
-    fn package(&self, question: &Question<'_>, host: &HostFacts) -> Option<String> {
+    fn package(&self, question: &Question<'_>, host: &KnownHost<'_>) -> Option<String> {
         if question.policy.forward_compatibility {
             return None;
         }
@@ -138,7 +138,7 @@ impl PackagesInstead {
             .get_or_init(|| Candidates::new(&allowing).ok())
             .as_ref()?;
         candidates
-            .consider(&allowing, &KnownHost::new(question.catalog, host))
+            .consider(&allowing, host)
             .iter()
             .filter_map(Consideration::accepted)
             .find_map(|accepted| {
@@ -162,12 +162,12 @@ pub(super) enum Cure {
 /// Asks the rules again with the driver that each refusal wants, until they accept the recipe or want something else.
 pub(super) fn cure(
     question: &Question<'_>,
-    host: &HostFacts,
+    host: &KnownHost<'_>,
     recipe: &Recipe,
     refusal: &Refusal,
 ) -> Cure {
     let mut refusal = refusal.clone();
-    let mut upgraded = host.clone();
+    let mut upgraded = host.facts.clone();
     loop {
         let Some(driver) = refusal
             .needs_driver
@@ -176,7 +176,7 @@ pub(super) fn cure(
         else {
             return Cure::None(refusal);
         };
-        match with_driver(question, &mut upgraded, recipe, &driver) {
+        match with_driver(question, host, &mut upgraded, recipe, &driver) {
             Verdict::Accepted { .. } => {
                 return Cure::Upgrade {
                     driver,
@@ -188,14 +188,15 @@ pub(super) fn cure(
     }
 }
 
-/// What the rules would say after an upgrade.
+/// What the rules would say of `host` after an upgrade, which `upgraded` gets.
 pub(super) fn with_driver(
     question: &Question<'_>,
-    host: &mut HostFacts,
+    host: &KnownHost<'_>,
+    upgraded: &mut HostFacts,
     recipe: &Recipe,
     driver: &DriverVersion,
 ) -> Verdict {
-    host.driver_version = Some(driver.clone());
-    host.driver_health = DriverHealth::Working;
-    question.check(&KnownHost::new(question.catalog, host), recipe)
+    upgraded.driver_version = Some(driver.clone());
+    upgraded.driver_health = DriverHealth::Working;
+    question.check(&host.with(upgraded), recipe)
 }

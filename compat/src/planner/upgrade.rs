@@ -10,7 +10,7 @@ use super::candidates::Candidates;
 use super::choice::Choice;
 use super::class::Classes;
 use super::remedy::{self, Cure, LeftOut};
-use crate::host::{HostFacts, HostName};
+use crate::host::HostName;
 use crate::recipe::{Recipe, RecipeId};
 use crate::verdict::{KnownHost, Verdict};
 use crate::version::DriverVersion;
@@ -45,6 +45,7 @@ pub(super) fn upgrades(
     question: &Question<'_>,
     candidates: &Candidates,
     classes: &Classes<'_>,
+    known: &[KnownHost<'_>],
     outcomes: &[Result<Choice, LeftOut>],
 ) -> Vec<Upgrade> {
     let mut found: BTreeMap<(Effect, DriverVersion, RecipeId), BTreeSet<usize>> = BTreeMap::new();
@@ -63,7 +64,7 @@ pub(super) fn upgrades(
         let others = others(candidates, variants.keys().copied(), recipe);
         let hosts = groups
             .iter()
-            .map(|group| classes.examples[classes.groups[*group].class]);
+            .map(|group| &known[classes.groups[*group].class]);
         if let Some(driver) = saving(question, &others, hosts) {
             found.insert((Effect::Saves, driver, (*recipe).clone()), groups.clone());
         }
@@ -128,14 +129,13 @@ fn others<'a>(
 }
 
 /// The oldest driver with which each of the hosts would be served by one of the recipes, if none is already.
-fn saving<'a>(
+fn saving<'a, 'h: 'a>(
     question: &Question<'_>,
     recipes: &[&Recipe],
-    hosts: impl Iterator<Item = &'a HostFacts> + Clone,
+    hosts: impl Iterator<Item = &'a KnownHost<'h>> + Clone,
 ) -> Option<DriverVersion> {
     let each = hosts.clone().map(|host| {
-        let known = KnownHost::new(question.catalog, host);
-        let needed = |recipe: &&Recipe| match question.check(&known, recipe) {
+        let needed = |recipe: &&Recipe| match question.check(host, recipe) {
             Verdict::Refused { refusal, .. } => {
                 match remedy::cure(question, host, recipe, &refusal) {
                     Cure::Upgrade { driver, .. } => Some(driver),
@@ -148,9 +148,11 @@ fn saving<'a>(
     });
     let driver = each.collect::<Option<Vec<_>>>()?.into_iter().max()?;
     // The newest of what each needs must still drive the GPUs of all.
-    let all = hosts.cloned().all(|mut host| {
+    let mut hosts = hosts;
+    let all = hosts.all(|host| {
+        let mut upgraded = host.facts.clone();
         recipes.iter().any(|recipe| {
-            let verdict = remedy::with_driver(question, &mut host, recipe, &driver);
+            let verdict = remedy::with_driver(question, host, &mut upgraded, recipe, &driver);
             verdict.compatibility().is_some()
         })
     });
