@@ -1,26 +1,23 @@
 //! Images and bases that others made: read as they arrive, into the same store as our own builds.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tfleet_proto::model::name::{ReleaseName, VariantId};
 use tfleet_proto::wire;
 use tfleet_proto::wire::add_image_request::Request as FromOperator;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::info;
 
 use super::declined::Declined;
 use super::releases::wire_release;
-use super::{Answers, OperatorService};
+use super::{Answers, OperatorService, incoming};
 use crate::artifact::Received;
 use crate::build::{BuildError, Builds, ImageSource};
 use crate::store::{BuildPhase, Origin, Store, VariantBuild};
 
-const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
 /// Pieces of at most 1 MiB that wait for the store.
 const PIECES_WAITING: usize = 4;
 const EVENTS_WAITING: usize = 4;
@@ -95,7 +92,7 @@ impl OperatorService {
             return ImageSource::Engine(engine_image);
         }
         let (pieces, receiver) = mpsc::channel(PIECES_WAITING);
-        self.tasks.spawn(pass_on(incoming, pieces));
+        self.tasks.spawn(incoming::pass_on(incoming, pieces, data));
         ImageSource::Archive(receiver)
     }
 }
@@ -141,40 +138,20 @@ impl Added {
     }
 }
 
-/// The archive's bytes. A caller that breaks off leaves an error, so that half an archive never counts as a whole one.
-async fn pass_on(
-    mut incoming: Streaming<wire::AddImageRequest>,
-    pieces: mpsc::Sender<io::Result<Bytes>>,
-) {
-    loop {
-        let piece = match incoming.message().await {
-            Ok(None) => return,
-            Ok(Some(message)) => match message.request {
-                Some(FromOperator::Data(data)) => Ok(data),
-                Some(FromOperator::Start(_)) | None => Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "only data follows the first message",
-                )),
-            },
-            Err(status) => Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                status.message().to_owned(),
-            )),
-        };
-        let is_last = piece.is_err();
-        if pieces.send(piece).await.is_err() || is_last {
-            return;
-        }
+fn data(message: wire::AddImageRequest) -> io::Result<Bytes> {
+    match message.request {
+        Some(FromOperator::Data(data)) => Ok(data),
+        Some(FromOperator::Start(_)) | None => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "only data follows the first message",
+        )),
     }
 }
 
 async fn read_start(
     incoming: &mut Streaming<wire::AddImageRequest>,
 ) -> Result<wire::AddImageStart, Declined> {
-    let first = timeout(FIRST_MESSAGE_WITHIN, incoming.message())
-        .await
-        .map_err(|_| Box::new(Status::deadline_exceeded("nothing was said")))?
-        .map_err(Box::new)?;
+    let first = incoming::first(incoming).await?;
     match first.and_then(|first| first.request) {
         Some(FromOperator::Start(start)) => Ok(start),
         _ => Err(Declined::field("start", "must be the first message")),

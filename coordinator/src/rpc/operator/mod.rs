@@ -6,6 +6,7 @@ mod containers;
 mod declined;
 mod hosts;
 mod images;
+mod incoming;
 mod operations;
 mod overview;
 mod planned;

@@ -1,7 +1,5 @@
 //! Commands in containers, and their logs: an operator's stream, joined to the one that the host's agent opens.
 
-use std::time::Duration;
-
 use futures::stream;
 use tfleet_proto::model::failure::Failure;
 use tfleet_proto::model::name::HostName;
@@ -16,11 +14,8 @@ use tonic::{Status, Streaming};
 use tracing::info;
 
 use super::declined::Declined;
-use super::{Answers, OperatorService};
+use super::{Answers, OperatorService, incoming};
 use crate::fleet::{ATTACH_WITHIN, OperationEnds, Operations};
-
-/// An operator's command says its first word at once.
-const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
 
 impl OperatorService {
     pub(super) async fn exec(
@@ -28,10 +23,7 @@ impl OperatorService {
         mut incoming: Streaming<wire::ExecRequest>,
         by: &str,
     ) -> Result<Answers<wire::OperationOutput>, Declined> {
-        let first = timeout(FIRST_MESSAGE_WITHIN, incoming.message())
-            .await
-            .map_err(|_| Box::new(Status::deadline_exceeded("nothing was said")))?
-            .map_err(Box::new)?;
+        let first = incoming::first(&mut incoming).await?;
         let Some(FromOperator::Start(start)) = first.and_then(|first| first.request) else {
             return Err(Declined::field("start", "must be the first message"));
         };

@@ -2,30 +2,25 @@
 
 mod contents;
 
-use std::io;
-use std::time::Duration;
-
 use bytes::Bytes;
 use tfleet_proto::model::name::ReleaseQuery;
 use tfleet_proto::wire;
 use tfleet_proto::wire::export_bundle_request::Request as FromOperator;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::info;
 
 use super::declined::Declined;
 use super::releases::wire_release;
-use super::{Answers, OperatorService};
+use super::{Answers, OperatorService, incoming};
 use crate::build::pipe::{PipeReader, from_writer};
 use crate::build::{BuildError, Builds};
 use crate::bundle::{self, Arrived, BundleError, Document, Have};
 use crate::store::{Origin, Release, Store};
 use crate::vault::Vault;
 
-const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
 /// Pieces of at most 1 MiB that wait.
 const PIECES_WAITING: usize = 4;
 const PIECE_BYTES: usize = 1 << 20;
@@ -137,7 +132,8 @@ impl OperatorService {
         by: String,
     ) -> Result<Answers<wire::ImportBundleEvent>, Declined> {
         let (pieces, received) = mpsc::channel(PIECES_WAITING);
-        self.tasks.spawn(pass_on(incoming, pieces));
+        let data = |message: wire::ImportBundleRequest| Ok(message.data);
+        self.tasks.spawn(incoming::pass_on(incoming, pieces, data));
         let (events, answers) = mpsc::channel(PIECES_WAITING);
         let import = Importing {
             builds: self.builds.clone(),
@@ -253,10 +249,7 @@ async fn blocking<T: Send + 'static>(
 async fn read_start(
     incoming: &mut Streaming<wire::ExportBundleRequest>,
 ) -> Result<wire::ExportBundleStart, Declined> {
-    let first = timeout(FIRST_MESSAGE_WITHIN, incoming.message())
-        .await
-        .map_err(|_| Box::new(Status::deadline_exceeded("nothing was said")))?
-        .map_err(Box::new)?;
+    let first = incoming::first(incoming).await?;
     match first.and_then(|first| first.request) {
         Some(FromOperator::Start(start)) => Ok(start),
         _ => Err(Declined::field("start", "must be the first message")),
@@ -286,25 +279,4 @@ async fn read_have(incoming: &mut Streaming<wire::ExportBundleRequest>) -> Resul
         return Ok(Have::default());
     }
     Ok(Have::from_json(&text)?)
-}
-
-/// The bundle's bytes. A caller that breaks off leaves an error, so that half a bundle never counts as a whole one.
-async fn pass_on(
-    mut incoming: Streaming<wire::ImportBundleRequest>,
-    pieces: mpsc::Sender<io::Result<Bytes>>,
-) {
-    loop {
-        let piece = match incoming.message().await {
-            Ok(None) => return,
-            Ok(Some(message)) => Ok(message.data),
-            Err(status) => Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                status.message().to_owned(),
-            )),
-        };
-        let is_last = piece.is_err();
-        if pieces.send(piece).await.is_err() || is_last {
-            return;
-        }
-    }
 }
