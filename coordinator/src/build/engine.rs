@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, RwLock, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -40,6 +40,8 @@ pub struct BuilderEngine {
     docker: Docker,
     /// Whether what an earlier life of the coordinator left was removed.
     tidied: Arc<OnceCell<()>>,
+    /// Read by whoever builds, written by whoever gives back what BuildKit keeps.
+    steps: Arc<RwLock<()>>,
     pub endpoint: String,
     pub architecture: Architecture,
 }
@@ -75,6 +77,7 @@ impl BuilderEngine {
         Ok(Self {
             docker,
             tidied: Arc::default(),
+            steps: Arc::default(),
             endpoint: endpoint.to_owned(),
             architecture,
         })
@@ -259,16 +262,28 @@ impl BuilderEngine {
         }
     }
 
+    /// As long as this is held, BuildKit keeps what it has. A context that was sent and not yet read is to it one more
+    /// thing that nobody uses.
+    pub async fn keep_build_steps(&self) -> impl Drop + use<> {
+        Arc::clone(&self.steps).read_owned().await
+    }
+
     /// Gives back what BuildKit keeps of finished builds: the blobs are the cache, and the engine's copy of 5 GB of
-    /// layers would be a second one. The API of older engines cannot name only ours, and steps under way stay.
-    pub async fn forget_build_steps(&self) -> Result<u64, BuildError> {
+    /// layers would be a second one. The API of older engines cannot name only ours. None: other builds are under way, and
+    /// the last of them does it.
+    pub async fn forget_build_steps(&self) -> Result<Option<u64>, BuildError> {
+        let Ok(_alone) = self.steps.try_write() else {
+            return Ok(None);
+        };
         let options = PruneBuildOptionsBuilder::default().all(true).build();
         let pruned = self.docker.prune_build(Some(options)).await;
         let pruned = pruned.map_err(|source| self.failed("forget build steps", source))?;
-        Ok(pruned
-            .space_reclaimed
-            .and_then(|bytes| u64::try_from(bytes).ok())
-            .unwrap_or(0))
+        let freed = pruned.space_reclaimed;
+        Ok(Some(
+            freed
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .unwrap_or(0),
+        ))
     }
 
     /// Where the engine keeps its data, if that is on this machine. A TCP port and a socket may both lead to another

@@ -75,9 +75,12 @@ impl Making<'_> {
         let placed = self.inner.bases.place(base, self.engine, log);
         let (reference, ()) = tokio::try_join!(placed, wheels)?;
         self.enter(BuildPhase::Building, "sending the wheels to the builder", 0);
-        match &lock.finish.dockerfile {
-            None => self.build(&reference, image).await?,
-            Some(dockerfile) => self.build_own(dockerfile, &reference, image).await?,
+        {
+            let _kept = self.engine.keep_build_steps().await;
+            match &lock.finish.dockerfile {
+                None => self.build(&reference, image).await?,
+                Some(dockerfile) => self.build_own(dockerfile, &reference, image).await?,
+            }
         }
         self.enter(
             BuildPhase::Building,
@@ -298,7 +301,8 @@ async fn clean_up(engine: &BuilderEngine, images: &[&str], log: &BuildLog) {
         engine.forget_build_steps().await
     };
     match cleaned.await {
-        Ok(freed_bytes) => log.line(format!("the builder gave back {freed_bytes} bytes")),
+        Ok(Some(freed_bytes)) => log.line(format!("the builder gave back {freed_bytes} bytes")),
+        Ok(None) => log.line("the last of the builds under way gives back what the builder keeps"),
         Err(error) => {
             let failure = error.failure();
             log.line(format!(

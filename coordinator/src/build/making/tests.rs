@@ -22,3 +22,21 @@ async fn an_engine_that_does_not_clean_up_is_a_line_in_the_log() {
         log.last_lines()
     );
 }
+
+#[tokio::test]
+async fn what_buildkit_keeps_is_not_given_back_while_another_build_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("nobody.sock");
+    let _nobody = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let endpoint = format!("unix://{}", socket.display());
+    let engine = BuilderEngine::new(&endpoint, Architecture::X86_64).unwrap();
+    let same = engine.clone();
+    let kept = same.keep_build_steps().await;
+    // Asking the engine would wait for ever: nobody answers there.
+    assert_eq!(engine.forget_build_steps().await.unwrap(), None);
+    drop(kept);
+    let asked = tokio::time::timeout(std::time::Duration::from_millis(50), async {
+        engine.forget_build_steps().await
+    });
+    assert!(asked.await.is_err(), "it is asked once nothing is built");
+}
