@@ -29,7 +29,7 @@ impl Coordinator {
     ) -> Result<Self> {
         let folder = coordinator_folder(state);
         fs::create_dir_all(&folder)?;
-        let data = folder.join("data");
+        let data = Self::data_in(state);
         let mut config = format!(
             "data_dir = \"{}\"\nname = \"test\"\nadvertise = \"{address}\"\n\n\
              [listen]\nenrolment = \"{address}:7443\"\nfleet = \"{address}:7444\"\n\n",
@@ -55,6 +55,11 @@ impl Coordinator {
 
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// The same, of a lab whose coordinator was not started yet.
+    pub fn data_in(state: &Path) -> PathBuf {
+        coordinator_folder(state).join("data")
     }
 
     /// The first operator's.

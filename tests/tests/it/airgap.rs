@@ -10,7 +10,7 @@ use tfleet_tests::harness::{BUILD, TestFleet, files_below};
 use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 
 use crate::build::index::wheel;
-use crate::variants::index_of_stubs;
+use crate::variants::{building_on_the_common_base, index_of_stubs};
 
 /// Where the inside could get packages from: nowhere.
 const ISLAND: &str = "network = \"none\"\npython_indexes = [\"http://127.0.0.1:9/simple\"]\n\
@@ -141,7 +141,7 @@ async fn a_fleet_without_a_network_is_planned_for_and_built_for_outside_and_its_
     index.offer(wheel("greeting", "print('hello')"));
     let lab = TestLab::builder().builder_engine(EngineKind::System);
     let build = format!("{BUILD}python_indexes = [\"{}\"]\n", index.url());
-    let outside = TestFleet::building(lab.up()?, &build)?;
+    let outside = building_on_the_common_base(lab, &build).await?;
 
     build_for(&inside, &outside, &stick, &[], "first.tfleet")?;
 

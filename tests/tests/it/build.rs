@@ -2,6 +2,7 @@
 //! real image.
 
 mod check;
+pub mod common_base;
 mod flavour;
 pub mod index;
 mod registry;
@@ -56,7 +57,7 @@ async fn one_recipe_becomes_the_same_artifact_on_engines_of_every_generation() {
         let engine = lab.builder().unwrap();
         let here = match workshop.take() {
             Some(workshop) => workshop.moved(&lab, site()),
-            None => Workshop::new(&lab, site()),
+            None => Workshop::empty(&lab, site()),
         };
         let additions = Additions {
             environment: BTreeMap::from([("GREETING".to_owned(), "say \"hi\" for $5".to_owned())]),
@@ -121,7 +122,7 @@ async fn one_recipe_becomes_the_same_artifact_on_engines_of_every_generation() {
 async fn what_was_built_runs_and_further_packages_are_one_more_small_layer() {
     let lab = lab(EngineKind::System);
     let engine = lab.builder().unwrap();
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     // It needs six, of which the release wants an older one.
     let recipe = ["python-dateutil==2.9.0.post0"];
     let plain = workshop.order(&recipe, Additions::default());
@@ -210,7 +211,7 @@ async fn what_was_built_runs_and_further_packages_are_one_more_small_layer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_built_says_why_and_what_to_do() {
     let lab = lab(EngineKind::System);
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let missing = workshop.order(&["six==0.0.1"], Additions::default());
     let failure = workshop.build(&missing).await.unwrap_err();
     assert_eq!(failure.code, "build-failed");
@@ -248,7 +249,7 @@ async fn what_cannot_be_built_says_why_and_what_to_do() {
 async fn an_imported_root_file_system_is_a_base() {
     let lab = lab(EngineKind::System);
     let engine = lab.builder().unwrap();
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let plain = workshop.order(&["six==1.17.0"], Additions::default());
     workshop.build(&plain).await.unwrap();
     let base = images(engine).remove(0);

@@ -10,9 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tfleet_compat::{Architecture, Catalog, Recipe, TensorflowVersion};
 use tfleet_coordinator::build::UV_VERSION;
-use tfleet_tests::harness::{BUILD, TestFleet, eventually};
-use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
+use tfleet_tests::harness::{BUILD, Coordinator, TestFleet, eventually};
+use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, TestLabBuilder, run};
 
+use crate::build::common_base;
 use crate::build::index::{Index, Manner};
 use crate::build::wheel::{Wheel, cuda_sonames, library, tensorflow};
 
@@ -162,7 +163,14 @@ pub async fn fleet_that_builds(hosts: Vec<HostDescription>) -> Result<(TestFleet
         lab = lab.host(host);
     }
     let build = format!("{BUILD}python_indexes = [\"{}\"]\n", index.url());
-    Ok((TestFleet::building(lab.up()?, &build)?, index))
+    Ok((building_on_the_common_base(lab, &build).await?, index))
+}
+
+/// A fleet whose coordinator has the base that most tests build on.
+pub async fn building_on_the_common_base(lab: TestLabBuilder, build: &str) -> Result<TestFleet> {
+    let lab = lab.up()?;
+    common_base::lay(&Coordinator::data_in(lab.state()), &lab).await;
+    TestFleet::building(lab, build)
 }
 
 /// The commands of the quickstart. Gives the builds.

@@ -69,7 +69,7 @@ async fn an_image_whose_libraries_do_not_load_is_never_stored() {
     index.offer(tensorflow("tensorflow", "2.15.1", Some("12.2"), &["cuda_runtime"]).pack());
     index.offer(runtime("1.0", &["libcuda.so.1"]));
     index.offer(runtime("2.0", &["libmissing.so.3"]));
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     // Fetches the installer from the machine's own index.
     let plain = workshop.order(&["six==1.17.0"], Additions::default());
     workshop.build(&plain).await.unwrap();
@@ -118,7 +118,7 @@ async fn an_image_whose_libraries_do_not_load_is_never_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dockerfile_of_ones_own_stands_on_the_locked_image_and_must_leave_it_as_it_is() {
     let lab = lab(EngineKind::System);
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let recipe = ["six==1.17.0"];
     let plain = workshop.order(&recipe, Additions::default());
     let plain = workshop.build(&plain).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_dockerfile_of_ones_own_stands_on_the_locked_image_and_must_leave_it_a
 async fn the_container_of_a_check_that_a_crash_cut_off_goes_with_the_next_start() {
     let lab = lab(EngineKind::System);
     let engine = lab.builder().unwrap();
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let order = workshop.order(&["six==1.17.0"], Additions::default());
     workshop.build(&order).await.unwrap();
     let base = images(engine).remove(0);

@@ -21,7 +21,7 @@ except urllib.error.HTTPError as error:
 async fn one_image_serves_jupyter_by_token_and_ssh_by_key_and_can_compile() {
     let lab = lab(EngineKind::System);
     let engine = lab.builder().unwrap();
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key");
     let mut keygen = Command::new("ssh-keygen");

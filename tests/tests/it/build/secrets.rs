@@ -13,7 +13,7 @@ const AS_GIVEN: &str = "only-for-the-proxy%40site";
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_a_proxys_credentials_nor_the_ca_bundle_stay_in_an_image() {
     let lab = lab(EngineKind::System);
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let plain = workshop.order(&["six==1.17.0"], Additions::default());
     workshop.build(&plain).await.unwrap();
 

@@ -19,7 +19,7 @@ async fn an_index_that_is_dead_or_silent_is_given_up_for_the_next_and_its_passwo
     good.offer(wheel("greeting", "print('hello')"));
 
     // Fetches the installer from the machine's own index, which the other sites do not have.
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     workshop
         .build(&workshop.order(&["six==1.17.0"], Additions::default()))
         .await
@@ -40,6 +40,17 @@ async fn an_index_that_is_dead_or_silent_is_given_up_for_the_next_and_its_passwo
             log.contains(&format!("resolving with {url} failed, trying the next")),
             "{log}"
         );
+    }
+    assert!(!log.contains(PASSWORD), "{log}");
+    // The resolver has just said where the wheels are. From a lock that was kept they are asked for by name.
+    workshop.forget_builds();
+    workshop.forget_wheels();
+    assert_eq!(
+        workshop.build(&order).await.unwrap().artifact,
+        built.artifact
+    );
+    let log = workshop.log(&order).await;
+    for url in ["http://127.0.0.1:9/simple", &silent.url()] {
         assert!(
             log.contains(&format!(
                 "fetching wheels with {url} failed, trying the next"
@@ -136,7 +147,7 @@ async fn a_debian_mirror_that_is_dead_or_silent_is_given_up_for_the_next_and_its
         stall_seconds: 3,
         ..Site::default()
     };
-    let workshop = Workshop::new(&lab, ours);
+    let workshop = Workshop::empty(&lab, ours);
     let order = workshop.order(&["six==1.17.0"], Additions::default());
     let built = workshop.build(&order).await.unwrap();
     let log = workshop.log(&order).await;

@@ -88,7 +88,7 @@ async fn what_was_built_once_is_built_again_without_a_network_and_is_the_same() 
     let lab = lab(EngineKind::System);
     let engine = lab.builder().unwrap();
     // The base comes from the machine's own mirror.
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let base = workshop.order(&["six==1.17.0"], Additions::default());
     workshop.build(&base).await.unwrap();
 
@@ -147,7 +147,7 @@ async fn what_was_built_once_is_built_again_without_a_network_and_is_the_same() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_keeps_no_wheels_has_none_and_builds_the_same() {
     let lab = lab(EngineKind::System);
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let order = workshop.order(&["six==1.17.0"], Additions::default());
     let kept = workshop.build(&order).await.unwrap();
     assert_eq!(workshop.wheels().len(), 3, "six, pip and the installer");
@@ -171,7 +171,7 @@ async fn an_imported_base_is_pinned_by_its_content_and_its_absence_says_how_to_i
     const NAME: &str = "cuda-10.1-cudnn-7.6-python-3.11";
     let lab = lab(EngineKind::System);
     let engine = lab.builder().unwrap();
-    let workshop = Workshop::new(&lab, site());
+    let workshop = Workshop::new(&lab, site()).await;
     let base = workshop.order(&["six==1.17.0"], Additions::default());
     workshop.build(&base).await.unwrap();
     let index = index(&["greeting"]).await;

@@ -15,6 +15,8 @@ use tfleet_proto::model::failure::Failure;
 use tfleet_tests::lab::{EngineKind, TestLab};
 use tokio_util::sync::CancellationToken;
 
+use super::common_base;
+
 /// A lab that is only a builder.
 pub fn lab(kind: EngineKind) -> TestLab {
     TestLab::builder().builder_engine(kind).up().unwrap()
@@ -27,8 +29,16 @@ pub struct Workshop {
 }
 
 impl Workshop {
+    /// With nothing in it but the base that most tests build on.
+    pub async fn new(lab: &TestLab, site: Site) -> Self {
+        let folder = TempDir::new_in("/var/tmp").unwrap();
+        Box::pin(common_base::lay(folder.path(), lab)).await;
+        let builds = open(folder.path(), lab, site);
+        Self { builds, folder }
+    }
+
     /// With nothing in it.
-    pub fn new(lab: &TestLab, site: Site) -> Self {
+    pub fn empty(lab: &TestLab, site: Site) -> Self {
         let folder = TempDir::new_in("/var/tmp").unwrap();
         let builds = open(folder.path(), lab, site);
         Self { builds, folder }
@@ -42,7 +52,7 @@ impl Workshop {
 
     /// Forgets what was built, but neither the locks nor the bases.
     pub fn forget_builds(&self) {
-        let done = self.folder.path().join("build/done");
+        let done = self.folder.path().join("builds/done");
         std::fs::remove_dir_all(&done).unwrap();
         std::fs::create_dir(&done).unwrap();
     }
@@ -63,7 +73,7 @@ impl Workshop {
     /// Forgets everything but the vault: what was built, the tools, and the orders' locks.
     pub fn keep_only_the_vault(&self) {
         for name in ["done", "tools", "locks", "logs"] {
-            let folder = self.folder.path().join("build").join(name);
+            let folder = self.folder.path().join("builds").join(name);
             std::fs::remove_dir_all(&folder).unwrap();
             std::fs::create_dir(&folder).unwrap();
         }
@@ -145,7 +155,7 @@ fn open(folder: &Path, lab: &TestLab, site: Site) -> Builds {
         engine,
     };
     Builds::open(
-        &folder.join("build"),
+        &folder.join("builds"),
         site,
         &[builder],
         artifacts,
