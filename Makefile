@@ -18,8 +18,9 @@ build: ## The three programs, optimised, in target/release
 
 test: lint ## Everything: style, licences, unit tests, tests on real engines (as root)
 	@deploy/prepare.sh engines nextest zigbuild
-	@deploy/agent/build-portable.sh
-	cargo build --locked --workspace --bins --lib
+	@deploy/agent/build-portable.sh dev
+	# Tests start programs of other packages and load a library: built with the tests, so that what they share is built once.
+	cargo build --locked --workspace --lib --bins --tests
 	cargo nextest run --locked --workspace
 
 lint: ## Formatting, clippy, licences
