@@ -6,16 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::GpuClass;
 use crate::version::{ComputeCapability, DriverVersion, VersionError};
 
-/// A host's name, as its certificate has it.
+/// A host's name, as its certificate has it. Cheap to clone: a plan names each of its hosts several times.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct HostName(String);
+pub struct HostName(Arc<str>);
 
 /// What one host says it has. Made by [`HostFacts::new`] and filled in, since later rules ask for more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,7 +219,7 @@ impl HostName {
 
 impl<T: Into<String>> From<T> for HostName {
     fn from(name: T) -> Self {
-        Self(name.into())
+        Self(name.into().into())
     }
 }
 

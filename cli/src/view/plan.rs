@@ -202,13 +202,13 @@ impl From<&tfleet_compat::Plan> for Plan {
             host: assignment.host.to_string(),
             variant: assignment.variant.to_string(),
             compatibility: assignment.compatibility.to_string(),
-            reason: assignment.reason.clone(),
+            reason: assignment.reason.to_string(),
             left_out_gpus: assignment.left_out_gpus.iter().map(left_out).collect(),
         };
         let unplaced = |unplaced: &tfleet_compat::Unplaced| Unplaced {
             host: unplaced.host.to_string(),
-            reason: unplaced.reason.clone(),
-            remedy: unplaced.remedy.clone(),
+            reason: unplaced.reason.to_string(),
+            remedy: unplaced.remedy.to_string(),
         };
         let upgrade = |upgrade: &tfleet_compat::Upgrade| Upgrade {
             hosts: upgrade.hosts.iter().map(ToString::to_string).collect(),

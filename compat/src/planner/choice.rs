@@ -4,6 +4,7 @@
 //! be; the fewest bytes to move.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::candidates::Candidates;
 use super::consideration::{Accepted, Consideration};
@@ -19,7 +20,7 @@ use crate::version::TensorflowVersion;
 pub(super) struct Choice {
     pub recipe: RecipeId,
     pub compatibility: Compatibility,
-    pub reason: String,
+    pub reason: Arc<str>,
     pub left_out_gpus: Vec<GpuLeftOut>,
 }
 
@@ -242,7 +243,7 @@ fn of(accepted: &Accepted<'_>, reasons: impl Iterator<Item = String>) -> Choice 
     Choice {
         recipe: accepted.recipe.clone(),
         compatibility: accepted.compatibility,
-        reason: reasons.collect::<Vec<_>>().join("; "),
+        reason: reasons.collect::<Vec<_>>().join("; ").into(),
         left_out_gpus: accepted.left_out.to_vec(),
     }
 }

@@ -1,5 +1,7 @@
 //! A plan: what must be built, who gets what, who gets nothing and why.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::left_out::{LeftOutGroup, LeftOutHost, Serving};
@@ -51,8 +53,8 @@ pub struct Assignment {
     pub variant: RecipeId,
     /// How it runs there.
     pub compatibility: Compatibility,
-    /// Why this one, and why none that was preferred.
-    pub reason: String,
+    /// Why this one, and why none that was preferred. Hosts of one kind share the text.
+    pub reason: Arc<str>,
     /// The host's GPUs that the variant does not serve, on a policy that allows it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out_gpus: Vec<GpuLeftOut>,
@@ -64,9 +66,9 @@ pub struct Unplaced {
     /// The host.
     pub host: HostName,
     /// Why.
-    pub reason: String,
+    pub reason: Arc<str>,
     /// What to do, the cheapest cure first.
-    pub remedy: String,
+    pub remedy: Arc<str>,
 }
 
 impl Plan {

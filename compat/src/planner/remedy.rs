@@ -1,6 +1,7 @@
 //! Why a host gets nothing, and what to do about it.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use super::Question;
 use super::candidates::Candidates;
@@ -15,8 +16,8 @@ use crate::version::{DriverVersion, TensorflowVersion};
 /// A host that gets nothing.
 #[derive(Debug, Clone)]
 pub(super) struct LeftOut {
-    pub reason: String,
-    pub remedy: String,
+    pub reason: Arc<str>,
+    pub remedy: Arc<str>,
     /// The driver that cures it, and what the host then gets.
     pub upgrade: Option<(DriverVersion, RecipeId)>,
 }
@@ -67,17 +68,18 @@ pub(super) fn left_out(
                 format!(", or allow {package} in the image (forward_compatibility)")
             });
             LeftOut {
-                reason: refusal.reason.clone(),
+                reason: refusal.reason.as_str().into(),
                 remedy: format!(
                     "{remedy}; TensorFlow {tensorflow} then runs{}",
                     package.unwrap_or_default()
-                ),
+                )
+                .into(),
                 upgrade: Some((driver.clone(), id.clone())),
             }
         }
         (None, Some((Cure::None(refusal), ..))) => LeftOut {
-            reason: refusal.reason.clone(),
-            remedy: refusal.remedy.clone(),
+            reason: refusal.reason.as_str().into(),
+            remedy: refusal.remedy.as_str().into(),
             upgrade: None,
         },
         _ => no_recipe(host.facts, considered),
@@ -100,8 +102,8 @@ fn no_recipe(host: &HostFacts, considered: &[Consideration]) -> LeftOut {
         ),
     };
     LeftOut {
-        reason,
-        remedy,
+        reason: reason.into(),
+        remedy: remedy.into(),
         upgrade: None,
     }
 }

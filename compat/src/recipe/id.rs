@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::version::TensorflowVersion;
 /// `tf2.15.1-cpu-aarch64`. Fit for an image tag.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RecipeId(String);
+pub struct RecipeId(Arc<str>);
 
 /// A text that is not a recipe's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +43,8 @@ impl RecipeId {
         );
         // The architecture is said only where it is not what everybody assumes.
         match architecture {
-            Architecture::X86_64 => Self(format!("tf{tensorflow}-{device}")),
-            Architecture::Aarch64 => Self(format!("tf{tensorflow}-{device}-{architecture}")),
+            Architecture::X86_64 => Self(format!("tf{tensorflow}-{device}").into()),
+            Architecture::Aarch64 => Self(format!("tf{tensorflow}-{device}-{architecture}").into()),
         }
     }
 
@@ -71,7 +72,7 @@ impl FromStr for RecipeId {
         if text.is_empty() || !text.bytes().all(letters) {
             return Err(RecipeIdError(text.to_owned()));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -85,7 +86,7 @@ impl TryFrom<String> for RecipeId {
 
 impl From<RecipeId> for String {
     fn from(id: RecipeId) -> Self {
-        id.0
+        id.0.to_string()
     }
 }
 

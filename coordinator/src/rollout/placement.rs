@@ -132,7 +132,7 @@ fn planned(
             "left-out",
             format!("{reference} has no image for {host}: {}", left.reason),
         )
-        .with_remedy(left.remedy.clone()),
+        .with_remedy(&*left.remedy),
         None => Failure::new(
             "not-planned",
             format!("{reference} was planned without {host}"),

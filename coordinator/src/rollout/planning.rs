@@ -155,8 +155,8 @@ fn built(release: &Release) -> std::collections::BTreeMap<RecipeId, u64> {
 fn describe(host: &Candidate<'_>) -> Result<HostFacts, Unplaced> {
     let left_out = |reason: String, remedy: &str| Unplaced {
         host: host.name.as_str().into(),
-        reason,
-        remedy: remedy.to_owned(),
+        reason: reason.into(),
+        remedy: remedy.into(),
     };
     let Some(inventory) = host.inventory else {
         return Err(left_out(

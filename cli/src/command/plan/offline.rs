@@ -178,7 +178,7 @@ fn read_running(path: &Path) -> Result<tfleet_compat::Plan, Error> {
             host: saved.host.into(),
             variant: saved.variant,
             compatibility: Compatibility::Native,
-            reason: String::new(),
+            reason: "".into(),
             left_out_gpus: Vec::new(),
         })
         .collect();

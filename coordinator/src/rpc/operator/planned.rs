@@ -101,7 +101,7 @@ fn assignment(assignment: &Assignment) -> wire::Assignment {
         host: assignment.host.to_string(),
         variant: assignment.variant.to_string(),
         compatibility: assignment.compatibility.to_string(),
-        reason: assignment.reason.clone(),
+        reason: assignment.reason.to_string(),
         left_out_gpus: assignment
             .left_out_gpus
             .iter()
@@ -116,7 +116,7 @@ fn assignment(assignment: &Assignment) -> wire::Assignment {
 fn unplaced(unplaced: &Unplaced) -> wire::Unplaced {
     wire::Unplaced {
         host: unplaced.host.to_string(),
-        reason: unplaced.reason.clone(),
-        remedy: unplaced.remedy.clone(),
+        reason: unplaced.reason.to_string(),
+        remedy: unplaced.remedy.to_string(),
     }
 }
