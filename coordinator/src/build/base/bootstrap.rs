@@ -25,6 +25,9 @@ pub const TEMPLATE: u32 = 2;
 
 const PACKAGES: &str = "ca-certificates,python3";
 
+/// Debian splits distutils off the standard library. Up to Python 3.9 installers do not take an interpreter without it.
+const DISTUTILS: (&str, &str) = ("bullseye", "python3-distutils");
+
 /// Of a minimal Debian 12 with Python: 280 MB unpacked, 90 MB of packages, and some for what a site adds.
 const UNPACKED_BYTES: u64 = 600 << 20;
 
@@ -102,6 +105,10 @@ impl Bases {
             .map_err(BuildError::io("write", list.path()))?;
 
         let mut packages = PACKAGES.to_owned();
+        let (suite, distutils) = DISTUTILS;
+        if order.recipe.base.short_name() == suite {
+            packages = format!("{packages},{distutils}");
+        }
         for package in &order.debian_packages {
             packages = format!("{packages},{package}");
         }
