@@ -351,7 +351,7 @@ fn record_name(order: &Order) -> String {
     match &order.base {
         Some(name) => named(name),
         None => {
-            let packages: Vec<_> = order.debian_packages.iter().cloned().collect();
+            let packages = bootstrap::further_packages(order);
             let extras = Digest::of(packages.join(" ").as_bytes()).short();
             let (suite, architecture) = (order.recipe.base.short_name(), order.recipe.architecture);
             format!(

@@ -43,6 +43,14 @@ const CLEAN: &str = r#"
     rm -rf "$1"/var/log/* "$1"/var/cache/ldconfig/aux-cache
 "#;
 
+/// What a base has beyond the packages of every base. It is part of the base's name.
+pub fn further_packages(order: &Order) -> Vec<&str> {
+    let (suite, distutils) = DISTUTILS;
+    let distutils = (order.recipe.base.short_name() == suite).then_some(distutils);
+    let of_order = order.debian_packages.iter().map(String::as_str);
+    distutils.into_iter().chain(of_order).collect()
+}
+
 impl Bases {
     /// Tries each Debian source until one serves.
     pub(super) async fn bootstrap(
@@ -104,14 +112,8 @@ impl Bases {
         std::fs::write(list.path(), source.lines.join("\n") + "\n")
             .map_err(BuildError::io("write", list.path()))?;
 
-        let mut packages = PACKAGES.to_owned();
-        let (suite, distutils) = DISTUTILS;
-        if order.recipe.base.short_name() == suite {
-            packages = format!("{packages},{distutils}");
-        }
-        for package in &order.debian_packages {
-            packages = format!("{packages},{package}");
-        }
+        let packages = [&[PACKAGES], further_packages(order).as_slice()].concat();
+        let packages = packages.join(",");
         let architecture = order.recipe.architecture;
         let mut command = Command::new("mmdebstrap");
         command.args(["--variant=minbase", "--format=tar"]);
