@@ -86,7 +86,8 @@ pub fn levels_on(
     let supported: Vec<_> = tensorflow(catalog, host, driver, gpu, PtxReading::Strict)
         .filter_map(|release| release.latest().cloned())
         .collect();
-    let package = rules::forward_package(catalog, driver, gpu);
+    let package = rules::forward_packages(catalog, driver, gpu)
+        .rfind(|package| gpu.row.is_known_to(package.cuda));
     let newest_forward = package.and_then(|package| {
         catalog.tensorflow_releases().find(|release| {
             release.cuda <= package.cuda

@@ -7,6 +7,7 @@
 
 mod candidates;
 mod choice;
+mod chosen;
 mod class;
 mod consideration;
 mod cover;
@@ -16,19 +17,18 @@ mod plan;
 mod remedy;
 mod upgrade;
 
-use std::collections::BTreeMap;
-
 use crate::catalog::Catalog;
 use crate::gate::ImageGate;
 use crate::host::{HostFacts, HostName};
 use crate::policy::Policy;
-use crate::recipe::{Recipe, RecipeId};
+use crate::recipe::Recipe;
 use crate::release::ReleaseSpec;
 use crate::stock::Stock;
 use crate::verdict::{KnownHost, Verdict};
 
 use candidates::Candidates;
 use choice::Choice;
+use chosen::Chosen;
 use class::Classes;
 use remedy::{LeftOut, PackagesInstead};
 
@@ -73,7 +73,7 @@ pub enum PlanError {
     /// The constraint allows several TensorFlow major versions, and the release does not say that it may.
     #[error(
         "release {release}: {constraint} allows TensorFlow {low}.x and {high}.x; programs do not carry over between \
-         majors: narrow the constraint to one of them"
+         majors: narrow the constraint to one of them, or let the release span them (--span-majors)"
     )]
     SpansMajors {
         /// The release.
@@ -100,11 +100,7 @@ impl Question<'_> {
         let candidates = Candidates::new(self)?;
         let running = running.filter(|_| !self.policy.rebalance);
         let classes = Classes::of(hosts, running, self.stock)?;
-        let known: Vec<KnownHost<'_>> = classes
-            .examples
-            .iter()
-            .map(|host| KnownHost::new(self.catalog, host))
-            .collect();
+        let known = KnownHost::all(self.catalog, &classes.examples);
         let considered: Vec<Vec<Consideration>> = known
             .iter()
             .map(|host| candidates.consider(self, host))
@@ -122,19 +118,16 @@ impl Question<'_> {
             })
             .collect();
         let upgrades = upgrade::upgrades(self, &candidates, &classes, &known, &outcomes);
-        let notes = self.notes(&classes, exact);
+        let notes = self.notes(&candidates, &classes, exact);
 
-        let mut chosen: BTreeMap<RecipeId, Vec<HostName>> = BTreeMap::new();
+        let mut variants = Chosen::of(&outcomes);
         let mut assignments = Vec::with_capacity(classes.hosts.len());
         let mut unplaced = Vec::new();
         for (name, group) in &classes.hosts {
             let host = (*name).clone();
             match &outcomes[*group] {
                 Ok(choice) => {
-                    match chosen.get_mut(&choice.recipe) {
-                        Some(hosts) => hosts.push(host.clone()),
-                        None => drop(chosen.insert(choice.recipe.clone(), vec![host.clone()])),
-                    }
+                    variants.add(*group, host.clone());
                     assignments.push(Assignment {
                         host,
                         variant: choice.recipe.clone(),
@@ -152,7 +145,7 @@ impl Question<'_> {
         }
         Ok(Plan {
             release: self.release.name.clone(),
-            variants: candidates.variants(chosen),
+            variants: candidates.variants(variants.hosts()),
             assignments,
             unplaced,
             upgrades,
@@ -175,7 +168,7 @@ impl Question<'_> {
         host.check(self.catalog, recipe, self.policy.terms(), self.gate)
     }
 
-    fn notes(&self, classes: &Classes<'_>, exact: bool) -> Vec<String> {
+    fn notes(&self, candidates: &Candidates, classes: &Classes<'_>, exact: bool) -> Vec<String> {
         let newer: u64 = classes
             .groups
             .iter()
@@ -195,6 +188,10 @@ impl Question<'_> {
         let inexact = (!exact).then(|| {
             "this fleet is too varied to look at every combination of variants: a plan with fewer may exist".to_owned()
         });
-        newer.into_iter().chain(inexact).collect()
+        let preference = &self.policy.preference;
+        let unmet = (!candidates.have_preferred(preference)).then(|| {
+            format!("the policy prefers TensorFlow {preference}, and the release allows none such")
+        });
+        newer.into_iter().chain(unmet).chain(inexact).collect()
     }
 }

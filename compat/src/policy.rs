@@ -37,7 +37,8 @@ pub enum Preference {
     Newest,
     /// As few TensorFlow releases as can serve all hosts; of these, the newest.
     Uniform,
-    /// This one wherever it runs; elsewhere the newest that the host can run.
+    /// This one, or the newest patch of a minor version (`2.15`), wherever it runs; elsewhere the newest that the host can
+    /// run.
     Pinned(TensorflowVersion),
 }
 
@@ -70,6 +71,14 @@ impl Policy {
             mixed_gpus: self.mixed_gpus,
             intermediate_code: self.intermediate_code,
         }
+    }
+}
+
+impl Preference {
+    /// Whether it is for this release rather than for others.
+    #[must_use]
+    pub fn is_for(&self, version: &TensorflowVersion) -> bool {
+        matches!(self, Self::Pinned(asked) if asked.asks_for(version))
     }
 }
 

@@ -26,7 +26,7 @@ pub use driver::{
     cpu_only, driver_and_gpu, driver_health, driver_newer_than_known, driver_present,
     driver_supports_gpu,
 };
-pub use forward::{forward_finding, forward_package, forward_runs_cuda};
+pub use forward::{forward_finding, forward_packages, forward_runs_cuda};
 pub use gpu::{KnownGpu, gpu_access, gpu_health, gpu_known};
 pub use image::{image_requirement, unsatisfied_requirement};
 

@@ -3,6 +3,7 @@
 //! The planner asks before it assigns, and the agent asks the same before it creates a container, since the host may
 //! have changed in between.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -86,19 +87,68 @@ pub(crate) struct KnownHost<'a> {
     gpus: Vec<(&'a Gpu, Result<KnownGpu<'a>, Refusal>)>,
 }
 
+/// GPUs that were looked up: a fleet has few models, and looking a name up takes longer than all rules together.
+#[derive(Default)]
+struct LookedUp<'a>(HashMap<&'a Gpu, Result<KnownGpu<'a>, Refusal>>);
+
+impl<'a> LookedUp<'a> {
+    fn known(&mut self, catalog: &'a Catalog, gpu: &'a Gpu) -> Result<KnownGpu<'a>, Refusal> {
+        let known = self.0.entry(gpu);
+        known
+            .or_insert_with(|| rules::gpu_known(catalog, gpu))
+            .clone()
+    }
+}
+
 impl<'a> KnownHost<'a> {
     pub fn new(catalog: &'a Catalog, facts: &'a HostFacts) -> Self {
+        Self::looked_up(catalog, facts, &mut LookedUp::default())
+    }
+
+    /// Many hosts, of whose GPUs each model is looked up once.
+    pub fn all(catalog: &'a Catalog, hosts: &[&'a HostFacts]) -> Vec<Self> {
+        let mut looked_up = LookedUp::default();
+        hosts
+            .iter()
+            .map(|facts| Self::looked_up(catalog, facts, &mut looked_up))
+            .collect()
+    }
+
+    fn looked_up(catalog: &'a Catalog, facts: &'a HostFacts, gpus: &mut LookedUp<'a>) -> Self {
         let mut distinct: Vec<&Gpu> = facts.gpus.iter().collect();
         distinct.sort();
         distinct.dedup_by_key(|gpu| (&gpu.name, gpu.compute_capability, gpu.class, &gpu.health));
         let gpus = distinct
             .into_iter()
-            .map(|gpu| (gpu, rules::gpu_known(catalog, gpu)))
+            .map(|gpu| (gpu, gpus.known(catalog, gpu)))
             .collect();
         Self { facts, gpus }
     }
 
-    /// The same GPUs in a host that differs otherwise: looking a name up takes longer than all rules together.
+    /// The newest driver branch that still drives all of its GPUs that are known; none: every newer one does.
+    pub fn last_branch(&self) -> Option<u32> {
+        let known = self
+            .gpus
+            .iter()
+            .filter_map(|(_, known)| known.as_ref().ok());
+        known.filter_map(|gpu| gpu.row.last_driver_branch).min()
+    }
+
+    /// The compat packages that run on its driver and any of its GPUs.
+    pub fn packages(&self, catalog: &'a Catalog) -> BTreeSet<&'a str> {
+        let known = self
+            .gpus
+            .iter()
+            .filter_map(|(_, known)| known.as_ref().ok());
+        let driver = self.facts.driver_version.as_ref();
+        known
+            .flat_map(|gpu| driver.into_iter().map(move |driver| (driver, gpu)))
+            .flat_map(|(driver, gpu)| rules::forward_packages(catalog, driver, gpu))
+            .map(|row| row.package.as_str())
+            .collect()
+    }
+
+    /// The same GPUs in a host that differs otherwise.
     pub fn with<'b>(&'b self, facts: &'b HostFacts) -> KnownHost<'b> {
         KnownHost {
             facts,

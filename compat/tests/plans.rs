@@ -155,6 +155,53 @@ fn a_mixed_fleet_with_as_few_tensorflows_as_can_be() {
 }
 
 #[test]
+fn a_preferred_minor_version_is_its_newest_patch_and_one_that_is_not_there_is_told() {
+    let host = [gpu_host("new", "570.86.16", &["Tesla T4"])];
+    let preferring = |version: &str| {
+        let policy = Policy {
+            preference: version.parse().unwrap(),
+            ..Policy::default()
+        };
+        let release = spec(">=2.14,<2.17");
+        plan(Catalog::builtin(), &release, &host, &policy, None).unwrap()
+    };
+    let minor = preferring("2.15");
+    assert_eq!(minor.variants[0].recipe.tensorflow.to_string(), "2.15.1");
+    assert!(minor.notes.is_empty(), "{:?}", minor.notes);
+    let exact = preferring("2.15.0");
+    assert_eq!(exact.variants[0].recipe.tensorflow.to_string(), "2.15.0");
+    let absent = preferring("2.19.1");
+    assert_eq!(absent.variants[0].recipe.tensorflow.to_string(), "2.16.2");
+    assert_eq!(
+        absent.notes,
+        ["the policy prefers TensorFlow 2.19.1, and the release allows none such"]
+    );
+}
+
+#[test]
+fn an_advised_upgrade_stops_where_a_gpu_is_driven_no_more() {
+    let hosts = [
+        gpu_host("kepler", "418.87.01", &["Tesla K80"]),
+        gpu_host("pascal", "418.87.01", &["Tesla P100-PCIE-16GB"]),
+        gpu_host("turing", "418.87.01", &["Tesla T4"]),
+    ];
+    let plan = planned(">=2.12,<2.15", &hosts);
+    let advised: Vec<(&str, Option<u32>)> = plan
+        .upgrades
+        .iter()
+        .map(|upgrade| (upgrade.hosts[0].as_str(), upgrade.last_branch))
+        .collect();
+    assert_eq!(
+        advised,
+        [
+            ("turing", None),
+            ("kepler", Some(470)),
+            ("pascal", Some(580))
+        ]
+    );
+}
+
+#[test]
 fn hosts_that_cannot_be_served_with_reason_and_remedy() {
     insta::assert_snapshot!(render(&planned(">=2.14", &refused())));
 }
@@ -259,7 +306,7 @@ fn a_constraint_must_not_span_majors_by_accident() {
     assert_eq!(
         error.to_string(),
         "release train:v1: >=1.15 allows TensorFlow 1.x and 2.x; programs do not carry over between majors: narrow the \
-         constraint to one of them"
+         constraint to one of them, or let the release span them (--span-majors)"
     );
     spec.spans_majors = true;
     plan(Catalog::builtin(), &spec, &[], &Policy::default(), None).unwrap();

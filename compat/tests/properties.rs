@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tfleet_compat::levels::levels;
 use tfleet_compat::{
     Architecture, Assignment, Catalog, Compatibility, Consideration, DriverVersion, Gpu, HostFacts,
-    Policy, Preference, TensorflowVersion, Verdict, check, rules,
+    MixedGpus, Policy, Preference, PtxReading, TensorflowVersion, Verdict, check, check_on, rules,
 };
 
 /// Drivers as they were really released, old to new, with some betas between.
@@ -139,6 +139,28 @@ fn preferring(uniform: bool) -> Policy {
     }
 }
 
+/// Whatever operators may decide; without `rebalance`, under which hosts move.
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let preference = prop_oneof![
+        Just(Preference::Newest),
+        Just(Preference::Uniform),
+        Just(Preference::Pinned("2.15".parse().unwrap())),
+        Just(Preference::Pinned("2.14.0".parse().unwrap())),
+    ];
+    let mixed = prop_oneof![Just(MixedGpus::All), Just(MixedGpus::Some)];
+    let reading = prop_oneof![Just(PtxReading::Strict), Just(PtxReading::Lenient)];
+    (preference, mixed, reading, any::<bool>(), any::<bool>()).prop_map(
+        |(preference, mixed_gpus, intermediate_code, cpu_fallback, forward_compatibility)| Policy {
+            preference,
+            rebalance: false,
+            cpu_fallback,
+            forward_compatibility,
+            mixed_gpus,
+            intermediate_code,
+        },
+    )
+}
+
 fn accepted_tensorflow(consideration: Consideration) -> Option<TensorflowVersion> {
     match consideration {
         Consideration::Recipe {
@@ -208,18 +230,23 @@ proptest! {
     fn every_assignment_passes_the_check_that_the_agent_makes(
         hosts in fleet_of(12),
         constraint in constraint(),
-        cpu_fallback: bool,
-        uniform: bool,
+        policy in any_policy(),
     ) {
         let catalog = Catalog::builtin();
-        let policy = Policy { cpu_fallback, ..preferring(uniform) };
         let plan = plan(catalog, &spec(constraint), &hosts, &policy, None).unwrap();
         let by_name: BTreeMap<_, _> = hosts.iter().map(|host| (&host.name, host)).collect();
         for assignment in &plan.assignments {
             let variant = plan.variant(&assignment.variant).unwrap();
             prop_assert!(variant.hosts.contains(&assignment.host));
-            let verdict = check(catalog, by_name[&assignment.host], &variant.recipe);
+            let verdict = check_on(
+                catalog,
+                by_name[&assignment.host],
+                &variant.recipe,
+                policy.terms(),
+                None,
+            );
             prop_assert_eq!(verdict.compatibility(), Some(assignment.compatibility));
+            prop_assert_eq!(verdict.left_out(), assignment.left_out_gpus.as_slice());
             prop_assert!(!assignment.reason.is_empty());
         }
         for unplaced in &plan.unplaced {
@@ -246,11 +273,11 @@ proptest! {
         hosts in fleet_of(10),
         changed in any_host(),
         constraint in constraint(),
-        uniform: bool,
+        policy in any_policy(),
     ) {
         prop_assume!(!hosts.is_empty());
         let catalog = Catalog::builtin();
-        let (spec, policy) = (spec(constraint), preferring(uniform));
+        let spec = spec(constraint);
         let before = plan(catalog, &spec, &hosts, &policy, None).unwrap();
         let mut hosts = hosts;
         let name = std::mem::replace(&mut hosts[0], changed).name;

@@ -20,7 +20,8 @@ pub(super) use offline::catalog;
 pub(super) use policy::PolicyOptions;
 
 const EXAMPLES: &str = "\
-A plan changes nothing. --output json prints the form that `tfleet schema plan` describes.
+A plan changes nothing. --output json prints the form that `tfleet schema plan` describes (with --explain, what was considered).
+Where a host is left out the plan says why; the exit status is 0 all the same.
 
 Examples:
   tfleet plan train --tensorflow '>=2.14,<2.16' --all
@@ -46,8 +47,8 @@ pub(super) struct Plan {
     policy: PolicyOptions,
     #[command(flatten)]
     selection: Selection,
-    /// Also tell what was considered for this host, rule by rule
-    #[arg(long, value_name = "HOST", value_parser = parse_name)]
+    /// Tell instead what was considered for this host, rule by rule
+    #[arg(long, value_name = "HOST", value_parser = parse_name, conflicts_with = "what_if")]
     explain: Option<HostName>,
     /// Also tell what a change would do: 'driver=535.183.01 on label.rack=7'; may be given several times
     #[arg(long, value_name = "CHANGE on EXPR")]
@@ -130,6 +131,16 @@ struct Additions {
     /// A Dockerfile to build on top of each image: `ARG TFLEET_BASE` and `FROM ${TFLEET_BASE}`, and no files beside it
     #[arg(long, value_name = "FILE")]
     dockerfile: Option<PathBuf>,
+}
+
+impl Additions {
+    fn are_any(&self) -> bool {
+        let lists = [&self.python_packages, &self.debian_packages, &self.flavours];
+        let files = [&self.authorized_keys, &self.dockerfile];
+        lists.iter().any(|list| !list.is_empty())
+            || files.iter().any(|file| file.is_some())
+            || !(self.environment.is_empty() && self.ports.is_empty() && self.base.is_empty())
+    }
 }
 
 impl Plan {

@@ -67,6 +67,9 @@ pub struct Upgrade {
     /// The drivers that they have, oldest first.
     pub from: Vec<String>,
     pub to: String,
+    /// The newest driver branch that still drives their GPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_branch: Option<u32>,
     /// "serves" (the hosts get the variant) or "saves" (no host needs it any more).
     pub effect: &'static str,
     pub variant: String,
@@ -161,6 +164,7 @@ impl From<wire::Plan> for Plan {
             hosts: upgrade.hosts,
             from: upgrade.from,
             to: upgrade.to,
+            last_branch: upgrade.last_branch,
             effect: if upgrade.saves { "saves" } else { "serves" },
             variant: upgrade.variant,
         };
@@ -214,6 +218,7 @@ impl From<&tfleet_compat::Plan> for Plan {
             hosts: upgrade.hosts.iter().map(ToString::to_string).collect(),
             from: upgrade.from.iter().map(ToString::to_string).collect(),
             to: upgrade.to.to_string(),
+            last_branch: upgrade.last_branch,
             effect: match upgrade.effect {
                 tfleet_compat::Effect::Serves => "serves",
                 tfleet_compat::Effect::Saves => "saves",

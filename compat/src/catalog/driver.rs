@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Catalog, CudaToolkit, Row};
-use crate::version::{CudaVersion, DriverVersion};
+use crate::version::{ComputeCapability, CudaVersion, DriverVersion};
 
 /// One driver branch.
 #[derive(Debug, Clone, Deserialize)]
@@ -62,6 +62,9 @@ pub struct ForwardCompat {
     /// Host branches that the document accepts and another of NVIDIA's contradicts.
     #[serde(default)]
     pub disputed_branches: Vec<u32>,
+    /// The compute capabilities of the GPUs that the document limits the package to; empty: it names none.
+    #[serde(default)]
+    pub capabilities: Vec<ComputeCapability>,
     /// The kind of document.
     pub basis: String,
     /// No longer in NVIDIA's current guide.
@@ -94,6 +97,12 @@ impl ForwardCompat {
     #[must_use]
     pub fn is_promised(&self) -> bool {
         self.basis != "image-require"
+    }
+
+    /// Whether the document lets the package run on such GPUs.
+    #[must_use]
+    pub fn is_for(&self, capability: ComputeCapability) -> bool {
+        self.capabilities.is_empty() || self.capabilities.contains(&capability)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{PlanError, Question};
 use crate::catalog::{Catalog, TensorflowRelease};
 use crate::host::{Architecture, HostName};
 use crate::policy::Preference;
-use crate::recipe::{Recipe, RecipeGap, RecipeId};
+use crate::recipe::{CompatPackage, Recipe, RecipeGap, RecipeId};
 use crate::release::ReleaseSpec;
 use crate::rules::Rule;
 use crate::verdict::KnownHost;
@@ -87,14 +87,37 @@ impl Candidates {
     /// Asks the rules about every candidate for a host's devices.
     pub fn consider(&self, question: &Question<'_>, host: &KnownHost<'_>) -> Vec<Consideration> {
         if !host.facts.wants_gpu() {
-            return judge(&self.cpu, question, host);
+            return judge(&self.cpu, question, host, |_| true).collect();
         }
-        let mut considered = judge(&self.gpu, question, host);
+        let mut considered: Vec<_> = judge(&self.gpu, question, host, |_| true).collect();
         let served = considered.iter().any(Consideration::is_accepted);
         if question.policy.cpu_fallback && !served {
-            considered.extend(judge(&self.cpu, question, host));
+            considered.extend(judge(&self.cpu, question, host, |_| true));
         }
         considered
+    }
+
+    /// The first compat package that serves the host.
+    pub fn package(&self, question: &Question<'_>, host: &KnownHost<'_>) -> Option<&CompatPackage> {
+        let usable = host.packages(question.catalog);
+        if usable.is_empty() {
+            return None;
+        }
+        judge(&self.gpu, question, host, |package| {
+            usable.contains(package.package.as_str())
+        })
+        .filter(Consideration::is_accepted)
+        .find_map(|accepted| {
+            let stack = self.recipe(accepted.recipe()?)?.cuda.as_ref()?;
+            stack.compat.as_ref()
+        })
+    }
+
+    /// Whether one of them is of the TensorFlow that is preferred to others, where one is.
+    pub fn have_preferred(&self, preference: &Preference) -> bool {
+        let mut all = self.gpu.values().chain(self.cpu.values()).flatten();
+        !matches!(preference, Preference::Pinned(_))
+            || all.any(|candidate| preference.is_for(&candidate.tensorflow))
     }
 
     /// A recipe's place; smaller is better.
@@ -164,8 +187,13 @@ impl Candidate {
         }
     }
 
-    fn judge(&self, question: &Question<'_>, host: &KnownHost<'_>) -> Vec<Consideration> {
-        let considered = |recipe: &Recipe| Consideration::Recipe {
+    fn judge<'a>(
+        &'a self,
+        question: &'a Question<'_>,
+        host: &'a KnownHost<'_>,
+        wanted: impl Fn(&CompatPackage) -> bool + 'a,
+    ) -> impl Iterator<Item = Consideration> + 'a {
+        let considered = move |recipe: &Recipe| Consideration::Recipe {
             recipe: recipe.id.clone(),
             tensorflow: self.tensorflow.clone(),
             verdict: question.check(host, recipe),
@@ -181,24 +209,29 @@ impl Candidate {
         let lacks_driver = plain.refusal().is_some_and(|refusal| {
             matches!(refusal.rule, Rule::DriverRunsCuda | Rule::MachineCode)
         });
-        let with_compat = self.with_compat.iter().filter(|_| lacks_driver);
-        std::iter::once(plain)
-            .chain(with_compat.map(considered))
-            .collect()
+        let with_compat = self.with_compat.iter().filter(move |recipe| {
+            let stack = recipe.cuda.as_ref();
+            lacks_driver
+                && stack
+                    .and_then(|stack| stack.compat.as_ref())
+                    .is_some_and(&wanted)
+        });
+        std::iter::once(plain).chain(with_compat.map(considered))
     }
 }
 
-fn judge(
-    candidates: &BTreeMap<Architecture, Vec<Candidate>>,
-    question: &Question<'_>,
-    host: &KnownHost<'_>,
-) -> Vec<Consideration> {
+/// Asks about one candidate after the other, as far as the caller wants to know, with the compat packages that it wants.
+fn judge<'a>(
+    candidates: &'a BTreeMap<Architecture, Vec<Candidate>>,
+    question: &'a Question<'_>,
+    host: &'a KnownHost<'_>,
+    wanted: impl Fn(&CompatPackage) -> bool + Copy + 'a,
+) -> impl Iterator<Item = Consideration> + 'a {
     candidates
         .get(&host.facts.architecture)
         .into_iter()
         .flatten()
-        .flat_map(|candidate| candidate.judge(question, host))
-        .collect()
+        .flat_map(move |candidate| candidate.judge(question, host, wanted))
 }
 
 /// The newest allowed patch of each TensorFlow minor version, newest first; a pinned one instead of its minor's newest.
@@ -210,13 +243,11 @@ fn allowed<'a>(
     let allowed: Vec<_> = catalog
         .tensorflow_releases()
         .filter_map(|row| {
-            let is_pinned = |patch: &&TensorflowVersion| {
-                matches!(preference, Preference::Pinned(version) if version == *patch)
-            };
-            let mut allowed = row.patches.iter().rev();
-            let newest = allowed.find(|patch| release.tensorflow.allows(patch))?;
-            let pinned = allowed.find(|patch| is_pinned(patch) && release.tensorflow.allows(patch));
-            Some((row, pinned.unwrap_or(newest)))
+            let newest_first = row.patches.iter().rev();
+            let mut allowed = newest_first.filter(|patch| release.tensorflow.allows(patch));
+            let newest = allowed.clone().next()?;
+            let preferred = allowed.find(|patch| preference.is_for(patch));
+            Some((row, preferred.unwrap_or(newest)))
         })
         .collect();
     let (Some((newest, _)), Some((oldest, _))) = (allowed.first(), allowed.last()) else {

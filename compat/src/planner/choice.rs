@@ -155,7 +155,7 @@ fn preferred<'a>(
     uniform: Option<&BTreeSet<TensorflowVersion>>,
 ) -> Vec<Accepted<'a>> {
     let is_preferred = |one: &&Accepted<'_>| match (preference, uniform) {
-        (Preference::Pinned(version), _) => one.tensorflow == version,
+        (Preference::Pinned(_), _) => preference.is_for(one.tensorflow),
         (_, Some(versions)) => versions.contains(one.tensorflow),
         (_, None) => true,
     };

@@ -1,9 +1,13 @@
 //! What the rules can see of a host: hosts of one class get the same verdicts, so one of them is asked for all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::PlanError;
-use super::plan::Plan;
+use super::plan::{Assignment, Plan};
 use crate::host::{Architecture, DriverHealth, Gpu, GpuMode, HostFacts, HostName, RuntimeMode};
 use crate::recipe::RecipeId;
 use crate::stock::Stock;
@@ -37,26 +41,32 @@ impl<'a> Classes<'a> {
         running: Option<&'a Plan>,
         stock: &'a Stock,
     ) -> Result<Self, PlanError> {
-        let mut sorted: Vec<&HostFacts> = hosts.iter().collect();
-        sorted.sort_unstable_by_key(|host| &host.name);
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(PlanError::DuplicateHost(pair[0].name.clone()));
-        }
-        let today: HashMap<&HostName, &RecipeId> = running
-            .into_iter()
-            .flat_map(|plan| &plan.assignments)
-            .map(|assignment| (&assignment.host, &assignment.variant))
-            .collect();
+        // In the order in which the hosts lie in memory: a large fleet takes longer to fetch from there than to compare.
         let mut places = Places::default();
+        let mut sorted: Vec<(&HostFacts, usize)> =
+            hosts.iter().map(|host| (host, places.of(host))).collect();
+        sorted.sort_unstable_by_key(|(host, _)| &host.name);
+        if let Some(pair) = sorted
+            .windows(2)
+            .find(|pair| pair[0].0.name == pair[1].0.name)
+        {
+            return Err(PlanError::DuplicateHost(pair[0].0.name.clone()));
+        }
+        let mut today = Today::of(running);
         let mut classes = Self {
             hosts: Vec::with_capacity(hosts.len()),
             examples: Vec::new(),
             groups: Vec::new(),
         };
+        // Numbered as they come by name, so that the order in which hosts are told changes nothing.
+        let mut numbers: Vec<Option<usize>> = vec![None; places.classes.len()];
         let mut groups: HashMap<(usize, Option<&RecipeId>), usize> = HashMap::new();
-        for host in sorted {
-            let class = places.of(host, &mut classes.examples);
-            let today = today.get(&host.name).copied();
+        for (host, place) in sorted {
+            let class = *numbers[place].get_or_insert_with(|| {
+                classes.examples.push(host);
+                classes.examples.len() - 1
+            });
+            let today = today.variant(&host.name);
             let group = *groups.entry((class, today)).or_insert_with(|| {
                 classes.groups.push(Group {
                     class,
@@ -87,6 +97,29 @@ impl<'a> Group<'a> {
     }
 }
 
+/// What the plan before gives each host, asked in the order of their names.
+struct Today<'a>(Peekable<IntoIter<&'a Assignment>>);
+
+impl<'a> Today<'a> {
+    fn of(running: Option<&'a Plan>) -> Self {
+        let mut sorted: Vec<&Assignment> =
+            running.map_or_else(Vec::new, |plan| plan.assignments.iter().collect());
+        // A plan of ours is sorted, and that is seen at once; one that was read need not be.
+        sorted.sort_by_key(|assignment| &assignment.host);
+        Self(sorted.into_iter().peekable())
+    }
+
+    fn variant(&mut self, host: &HostName) -> Option<&'a RecipeId> {
+        while self
+            .0
+            .next_if(|assignment| assignment.host < *host)
+            .is_some()
+        {}
+        let own = self.0.next_if(|assignment| assignment.host == *host)?;
+        Some(&own.variant)
+    }
+}
+
 /// Which class a host is of. Most hosts of a large fleet equal one seen before in every field, so that is looked up
 /// first; what differs only in the order or number of GPUs is one class too.
 #[derive(Default)]
@@ -114,7 +147,7 @@ struct Seen<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn of(&mut self, host: &'a HostFacts, examples: &mut Vec<&'a HostFacts>) -> usize {
+    fn of(&mut self, host: &'a HostFacts) -> usize {
         let seen = Seen {
             driver: host.driver_version.as_ref(),
             health: &host.driver_health,
@@ -129,10 +162,8 @@ impl<'a> Places<'a> {
             .entry(AsTold(seen, &host.gpus))
             .or_insert_with(|| {
                 let class = Class(seen, host.gpus.iter().collect());
-                *classes.entry(class).or_insert_with(|| {
-                    examples.push(host);
-                    examples.len() - 1
-                })
+                let next = classes.len();
+                *classes.entry(class).or_insert(next)
             })
     }
 }

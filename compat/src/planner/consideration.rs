@@ -54,6 +54,15 @@ impl Consideration {
         }
     }
 
+    /// Its recipe; none: there is none.
+    #[must_use]
+    pub fn recipe(&self) -> Option<&RecipeId> {
+        match self {
+            Self::Recipe { recipe, .. } => Some(recipe),
+            Self::Gap { .. } => None,
+        }
+    }
+
     /// Why the rules refuse its recipe; none: there is no recipe, or they accept it.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {

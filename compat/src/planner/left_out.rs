@@ -35,6 +35,8 @@ pub struct Serving<'a> {
     pub from: Option<(&'a str, &'a str)>,
     /// The oldest driver that will do.
     pub to: &'a str,
+    /// The newest branch that still drives their GPUs; none: every newer one does.
+    pub last_branch: Option<u32>,
     /// What they get then.
     pub variant: &'a str,
 }
@@ -99,7 +101,13 @@ impl Serving<'_> {
                 "their drivers, {oldest} to {newest}, are older than {}",
                 self.to
             ),
-            remedy: format!("upgrade them to ≥ {}; {} then runs", self.to, self.variant),
+            remedy: format!(
+                "upgrade them to ≥ {}{}; {} then runs",
+                self.to,
+                self.last_branch
+                    .map_or_else(String::new, |last| format!(" (R{last} at most)")),
+                self.variant
+            ),
         }
     }
 }

@@ -111,6 +111,7 @@ impl Plan {
                     .zip(drivers.last())
                     .map(|(a, b)| (a.as_str(), b.as_str())),
                 to,
+                last_branch: upgrade.last_branch,
                 variant: upgrade.variant.as_str(),
             })
             .collect();

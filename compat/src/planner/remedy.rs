@@ -139,14 +139,8 @@ impl PackagesInstead {
             .candidates
             .get_or_init(|| Candidates::new(&allowing).ok())
             .as_ref()?;
-        candidates
-            .consider(&allowing, host)
-            .iter()
-            .filter_map(Consideration::accepted)
-            .find_map(|accepted| {
-                let stack = candidates.recipe(accepted.recipe)?.cuda.as_ref()?;
-                Some(stack.compat.as_ref()?.package.clone())
-            })
+        let package = candidates.package(&allowing, host)?;
+        Some(package.package.clone())
     }
 }
 

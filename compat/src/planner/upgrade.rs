@@ -24,6 +24,9 @@ pub struct Upgrade {
     pub from: Vec<DriverVersion>,
     /// The oldest driver that will do.
     pub to: DriverVersion,
+    /// The newest driver branch that still drives the GPUs of all these hosts; none: every newer one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_branch: Option<u32>,
     /// What changes then.
     pub effect: Effect,
     /// The variant that the hosts get then, or that no host needs any more.
@@ -48,14 +51,17 @@ pub(super) fn upgrades(
     known: &[KnownHost<'_>],
     outcomes: &[Result<Choice, LeftOut>],
 ) -> Vec<Upgrade> {
-    let mut found: BTreeMap<(Effect, DriverVersion, RecipeId), BTreeSet<usize>> = BTreeMap::new();
+    let last = |group: &usize| known[classes.groups[*group].class].last_branch();
+    let mut found: BTreeMap<(Effect, DriverVersion, Option<u32>, RecipeId), BTreeSet<usize>> =
+        BTreeMap::new();
     for (group, outcome) in outcomes.iter().enumerate() {
         if let Err(LeftOut {
             upgrade: Some((driver, recipe)),
             ..
         }) = outcome
         {
-            let key = (Effect::Serves, driver.clone(), recipe.clone());
+            // Hosts that must stop at different branches are told apart.
+            let key = (Effect::Serves, driver.clone(), last(&group), recipe.clone());
             found.entry(key).or_default().insert(group);
         }
     }
@@ -66,12 +72,16 @@ pub(super) fn upgrades(
             .iter()
             .map(|group| &known[classes.groups[*group].class]);
         if let Some(driver) = saving(question, &others, hosts) {
-            found.insert((Effect::Saves, driver, (*recipe).clone()), groups.clone());
+            let last = groups.iter().filter_map(last).min();
+            found.insert(
+                (Effect::Saves, driver, last, (*recipe).clone()),
+                groups.clone(),
+            );
         }
     }
     let mut upgrades: Vec<Upgrade> = found
         .into_iter()
-        .map(|((effect, to, variant), groups)| {
+        .map(|((effect, to, last_branch, variant), groups)| {
             let drivers = groups.iter().filter_map(|group| {
                 let example = classes.examples[classes.groups[*group].class];
                 example.driver_version.clone()
@@ -85,6 +95,7 @@ pub(super) fn upgrades(
                     .map(|(name, _)| (*name).clone())
                     .collect(),
                 to,
+                last_branch,
                 effect,
                 variant,
             }
@@ -171,6 +182,9 @@ impl fmt::Display for Upgrade {
             [oldest, .., newest] => {
                 write!(f, "upgrade {hosts} from {oldest}…{newest} to ≥ {}", self.to)?;
             }
+        }
+        if let Some(last) = self.last_branch {
+            write!(f, " (R{last} at most)")?;
         }
         match self.effect {
             Effect::Serves => write!(

@@ -1,5 +1,6 @@
 //! Whether there is a driver that works, and whether it still drives the GPU.
 
+use super::cuda::upgrade_to;
 use super::{FROM_HOST, Finding, KnownGpu, Refusal, Rule};
 use crate::catalog::Catalog;
 use crate::host::{DriverHealth, Gpu, HostFacts};
@@ -109,12 +110,25 @@ pub fn cpu_only(host: &HostFacts) -> Finding {
     Finding::new(Rule::DriverPresent, fact, FROM_HOST)
 }
 
-/// Drivers drop old architectures: R470 is the last branch with Kepler, R580 with Maxwell, Pascal and Volta.
+/// Drivers drop old architectures: R470 is the last branch with Kepler, R580 with Maxwell, Pascal and Volta. And none knows
+/// an architecture before the first toolkit for it came with its own driver.
 ///
 /// # Errors
-/// If the driver's branch is past the architecture's last.
+/// If the driver's branch is past the architecture's last, or before its first.
 pub fn driver_supports_gpu(driver: &DriverVersion, gpu: &KnownGpu<'_>) -> Result<Finding, Refusal> {
     const MATRIX: &str = "https://docs.nvidia.com/datacenter/tesla/drivers/cuda-toolkit-driver-and-architecture-matrix.html";
+    if let Some(first) = gpu
+        .first_driver
+        .filter(|first| driver.branch() < first.branch())
+    {
+        let reason = format!(
+            "driver {driver} is older than {gpu}: CUDA {} was the first to know that, with driver {first}",
+            gpu.row.cuda_first
+        );
+        let remedy = upgrade_to(first, std::slice::from_ref(gpu));
+        let refusal = Refusal::new(Rule::DriverSupportsGpu, reason, remedy, &gpu.row.source);
+        return Err(refusal.needing(first.clone()));
+    }
     match gpu.row.last_driver_branch {
         Some(last) if driver.branch() > last => Err(Refusal::new(
             Rule::DriverSupportsGpu,

@@ -7,21 +7,18 @@ use crate::version::DriverVersion;
 
 const GUIDE: &str = "https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html";
 
-/// The compat package with the highest CUDA that runs on a driver, for a product that packages work on. NVIDIA documents
-/// no minor-version compatibility on top of it, so it gives exactly its own CUDA.
-#[must_use]
-pub fn forward_package<'a>(
+/// The compat packages that run on a driver, that with the highest CUDA last; none for a product that packages do not work
+/// on.
+pub fn forward_packages<'a>(
     catalog: &'a Catalog,
     driver: &DriverVersion,
     gpu: &KnownGpu<'_>,
-) -> Option<&'a ForwardCompat> {
-    if gpu.forward != ForwardSupport::Yes {
-        return None;
-    }
+) -> impl DoubleEndedIterator<Item = &'a ForwardCompat> {
+    let works = gpu.forward == ForwardSupport::Yes;
     catalog
         .forward_compat
         .rows()
-        .rfind(|row| runs_on(row, driver) && drives(row, gpu) && gpu.row.is_known_to(row.cuda))
+        .filter(move |row| works && runs_on(row, driver) && drives(row, gpu))
 }
 
 /// The package as a fact.
@@ -82,6 +79,11 @@ pub fn forward_runs_cuda(
         );
     };
     match gpus.iter().find(|gpu| !drives(row, gpu)) {
+        Some(gpu) if !row.is_for(gpu.capability()) => refuse(
+            format!("NVIDIA limits {package} to GPUs older or newer than {gpu}"),
+            "take another compat package, or upgrade the driver",
+            &row.source,
+        ),
         Some(gpu) => refuse(
             format!(
                 "{package} is half of a driver of R{}, which no longer drives {gpu}",
@@ -116,9 +118,8 @@ fn least_within<'a>(row: &'a ForwardCompat, driver: &DriverVersion) -> Option<&'
     row.host_branch_min.get(&driver.branch().to_string())
 }
 
-/// The package is itself a driver of its branch, so it must still drive the GPU.
+/// The package is itself a driver of its branch, so it must still drive the GPU; and its document may limit it to some.
 fn drives(row: &ForwardCompat, gpu: &KnownGpu<'_>) -> bool {
-    gpu.row
-        .last_driver_branch
-        .is_none_or(|last| row.package_branch <= last)
+    let last = gpu.row.last_driver_branch;
+    last.is_none_or(|last| row.package_branch <= last) && row.is_for(gpu.capability())
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{FROM_HOST, Finding, Refusal, Rule};
 use crate::catalog::{Capability, Catalog, ForwardSupport, GpuClass, GpuLookupError};
 use crate::host::{Gpu, GpuHealth, GpuMode, HostFacts};
-use crate::version::ComputeCapability;
+use crate::version::{ComputeCapability, DriverVersion};
 
 /// A GPU with what the catalog knows about its compute capability.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,9 @@ pub struct KnownGpu<'a> {
     pub row: &'a Capability,
     /// Whether compat packages work on it.
     pub forward: ForwardSupport,
+    /// The driver of the first toolkit that knows it, whose branch is the first that drives it; none: that is older than
+    /// what the catalog knows of drivers.
+    pub first_driver: Option<&'a DriverVersion>,
 }
 
 impl KnownGpu<'_> {
@@ -124,22 +127,24 @@ pub fn gpu_known<'a>(catalog: &'a Catalog, gpu: &'a Gpu) -> Result<KnownGpu<'a>,
                 "{} has compute capability {capability}, which the catalog does not know",
                 gpu.name
             ),
-            "give the coordinator a [[capability]] row for it (`catalog` in coordinator.toml)",
+            "add a [[capability]] row for it to the catalog (--catalog, or `catalog` in coordinator.toml)",
             FROM_HOST,
         )
     })?;
+    let first = catalog.cuda_releases(row.cuda_first);
     Ok(KnownGpu {
         name: &gpu.name,
         row,
         forward,
+        first_driver: first.filter_map(|toolkit| toolkit.driver.as_ref()).min(),
     })
 }
 
 fn unknown_name(error: GpuLookupError) -> Refusal {
     let remedy = match &error {
         GpuLookupError::Unknown { .. } => {
-            "give the coordinator a [[gpu]] row for it (`catalog` in coordinator.toml), since drivers up to R470 do not report \
-             the compute capability themselves"
+            "tell its compute capability (--compute-capability, or compute_capability in the file of hosts), or add a [[gpu]] row \
+             for it to the catalog (--catalog, or `catalog` in coordinator.toml); drivers up to R470 do not tell it themselves"
         }
         GpuLookupError::Ambiguous { .. } => "give the GPU's full name, or its compute capability",
     };

@@ -114,6 +114,42 @@ fn a_driver_branch_drops_old_architectures() {
     });
 }
 
+// Sources: the first toolkit of each architecture and its driver, as the catalog's rows have them.
+#[test]
+fn no_driver_drives_a_gpu_before_the_first_toolkit_that_knows_it() {
+    for (gpu, older, first) in [
+        ("T4", "396.37", "410.48"),
+        ("A100", "418.87.00", "450.36.06"),
+        ("RTX 3090", "450.80.02", "455.23"),
+        ("H100", "470.82.01", "520.61.05"),
+    ] {
+        with_gpu(gpu, |known| {
+            let refusal = driver_supports_gpu(&driver(older), known).unwrap_err();
+            assert_eq!(refusal.needs_driver, Some(driver(first)), "{refusal}");
+            assert!(refusal.remedy.contains(first), "{}", refusal.remedy);
+            // Within the branch there were drivers before the toolkit's own.
+            let branch = driver(&driver(first).branch().to_string());
+            assert!(driver_supports_gpu(&branch, known).is_ok(), "{gpu}");
+        });
+    }
+}
+
+// Source: https://docs.nvidia.com/deeplearning/digits/digits-release-notes/rel_19-06.html
+#[test]
+fn a_compat_package_may_be_limited_to_some_gpus() {
+    let packages = |gpu: &str| {
+        with_gpu(gpu, |known| {
+            forward_packages(catalog(), &driver("410.104"), known)
+                .map(|row| row.package.as_str())
+                .collect::<Vec<_>>()
+        })
+    };
+    assert!(packages("Tesla P100").contains(&"cuda-compat-10-1"));
+    for other in ["Tesla K80", "Tesla M60", "Tesla T4"] {
+        assert!(!packages(other).contains(&"cuda-compat-10-1"), "{other}");
+    }
+}
+
 #[test]
 fn cuda_libraries_know_a_range_of_gpus() {
     with_gpu("Tesla K80", |gpu| {

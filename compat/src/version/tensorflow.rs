@@ -23,6 +23,16 @@ impl TensorflowVersion {
         TensorflowMinor::new(part(0), part(1))
     }
 
+    /// Whether whoever asks for this version is served by `other`: 2.15 asks for any patch of it, 2.15.1 for itself.
+    #[must_use]
+    pub fn asks_for(&self, other: &Self) -> bool {
+        if self.0.release().len() < 3 {
+            self.minor() == other.minor()
+        } else {
+            self == other
+        }
+    }
+
     pub(crate) fn as_pep440(&self) -> &pep440_rs::Version {
         &self.0
     }

@@ -66,6 +66,15 @@ fn post_releases_come_after_their_release_and_before_the_next_patch() {
 }
 
 #[test]
+fn a_minor_version_asks_for_any_of_its_patches() {
+    let version = |text: &str| text.parse::<TensorflowVersion>().unwrap();
+    assert!(version("2.15").asks_for(&version("2.15.1")));
+    assert!(!version("2.15").asks_for(&version("2.16.1")));
+    assert!(version("2.15.0").asks_for(&version("2.15.0")));
+    assert!(!version("2.15.0").asks_for(&version("2.15.1")));
+}
+
+#[test]
 fn cudnn_serves_the_same_major_from_the_compiled_minor_on() {
     let cudnn = |text: &str| text.parse::<CudnnVersion>().unwrap();
     assert!(cudnn("8.6.0.163").serves(&cudnn("8.1")));

@@ -2584,6 +2584,9 @@ pub struct Upgrade {
     /// No host needs the variant any more. Otherwise: it serves hosts that get nothing today.
     #[prost(bool, tag = "5")]
     pub saves: bool,
+    /// The newest driver branch that still drives the GPUs of all these hosts. Absent: every newer one does.
+    #[prost(uint32, optional, tag = "6")]
+    pub last_branch: ::core::option::Option<u32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GpuLeftOut {

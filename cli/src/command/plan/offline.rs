@@ -26,6 +26,13 @@ impl Plan {
     pub(super) fn run_offline(self, context: &Context) -> Result<ExitStatus, Error> {
         let path = self.hosts_file.as_deref();
         let path = path.ok_or_else(|| Error::Usage("--offline needs --hosts FILE".to_owned()))?;
+        if self.additions.are_any() {
+            return Err(Error::Usage(
+                "what images get beside TensorFlow (--python, --base, --dockerfile, …) changes no plan, and nothing is built \
+                 offline: leave it out here, and give it to `tfleet release create`"
+                    .to_owned(),
+            ));
+        }
         let mut hosts = read_hosts(path)?;
         self.keep_selected(&mut hosts)?;
         let catalog = catalog(&self.catalog)?;
@@ -53,7 +60,7 @@ impl Plan {
         for text in &self.what_if {
             let what_if: WhatIf = text.parse().map_err(usage)?;
             let (changed, count) = changed(&hosts, &what_if)?;
-            let then = question.plan(&changed, Some(&plan)).map_err(usage)?;
+            let then = question.plan(&changed, running.as_ref()).map_err(usage)?;
             let then = PlanTable::from(&then);
             table.what_if.push(WhatIfTable::between(
                 what_if.text,

@@ -72,7 +72,11 @@ impl Plan {
             "ARCHITECTURE",
             "HOSTS",
         ])
-        .when_empty("no variant fits any host")
+        .when_empty(if self.unplaced.is_empty() {
+            "no host is selected"
+        } else {
+            "no variant fits any host"
+        })
         .with_rows(variants)
     }
 
@@ -109,6 +113,7 @@ fn left_out_grid(unplaced: &[Unplaced], upgrades: &[Upgrade]) -> Grid {
                 .zip(upgrade.from.last())
                 .map(|(a, b)| (a.as_str(), b.as_str())),
             to: &upgrade.to,
+            last_branch: upgrade.last_branch,
             variant: &upgrade.variant,
         })
         .collect();
@@ -139,7 +144,10 @@ fn upgrades_grid(upgrades: &[Upgrade]) -> Grid {
         vec![
             Cell::from(names(&hosts)),
             Cell::from(from),
-            Cell::from(format!("≥ {}", upgrade.to)),
+            Cell::from(match upgrade.last_branch {
+                Some(last) => format!("≥ {} (R{last} at most)", upgrade.to),
+                None => format!("≥ {}", upgrade.to),
+            }),
             Cell::from(match upgrade.effect {
                 "saves" => format!("the variant {} disappears", upgrade.variant),
                 _ => format!("served by {}", upgrade.variant),
@@ -182,11 +190,19 @@ fn what_if_grids(what_if: &WhatIf) -> Vec<Grid> {
         of(&changes.added, "new variants"),
         of(&changes.removed, "variants that are no longer needed"),
     );
+    // Whoever got nothing before is in the plan itself.
+    let moved = |left: &&Unplaced| {
+        changes
+            .moves
+            .iter()
+            .any(|one| one.hosts.contains(&left.host))
+    };
+    let lost: Vec<Unplaced> = unplaced.iter().filter(moved).cloned().collect();
     vec![
         changes_grid(changes)
             .titled(title)
             .when_empty("nothing changes"),
-        left_out_grid(unplaced, &[]),
+        left_out_grid(&lost, &[]),
     ]
 }
 

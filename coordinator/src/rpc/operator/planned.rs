@@ -56,6 +56,7 @@ fn upgrade(upgrade: &Upgrade) -> wire::Upgrade {
         to: upgrade.to.to_string(),
         variant: upgrade.variant.to_string(),
         saves: upgrade.effect == Effect::Saves,
+        last_branch: upgrade.last_branch,
     }
 }
 
