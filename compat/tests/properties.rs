@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tfleet_compat::levels::levels;
 use tfleet_compat::{
     Architecture, Assignment, Catalog, Compatibility, Consideration, DriverVersion, Gpu, HostFacts,
-    MixedGpus, Policy, Preference, PtxReading, TensorflowVersion, Verdict, check, check_on, rules,
+    MixedGpus, Policy, Preference, PtxReading, TensorflowVersion, Verdict, check_on, rules,
 };
 
 /// Drivers as they were really released, old to new, with some betas between.

@@ -30,6 +30,7 @@ Examples:
 const BASE: &str = "\
 Examples:
   tfleet base import bookworm.tar --name bookworm
+  tfleet base import cuda-compat-12-8_570.124.06-1_amd64.deb --name cuda-compat-12-8
   tfleet base import debian:12 --name debian";
 
 #[derive(Debug, Subcommand)]
@@ -56,11 +57,11 @@ pub(super) enum Image {
 #[derive(Debug, Subcommand)]
 #[command(after_help = BASE)]
 pub(super) enum Base {
-    /// Bring a root file system or an image archive in as a base for builds
+    /// Bring a root file system or an image archive in as a base for builds, or NVIDIA's cuda-compat package under its own name
     #[command(after_help = BASE)]
     Import {
         /// A file, - for standard input, or else the name of an image in the builder's engine
-        #[arg(value_name = "TAR|ENGINE-IMAGE")]
+        #[arg(value_name = "TAR|DEB|ENGINE-IMAGE")]
         source: String,
         #[arg(long)]
         name: String,
@@ -148,7 +149,9 @@ impl Upload {
                 .await
                 .map_err(Error::file("look for", path))?;
         if !is_file {
-            if source.ends_with(".tar") || source.starts_with(['/', '.']) {
+            if [".tar", ".deb"].iter().any(|end| source.ends_with(end))
+                || source.starts_with(['/', '.'])
+            {
                 return Err(Error::Usage(format!("there is no file {source}")));
             }
             start.engine_image = source.to_owned();

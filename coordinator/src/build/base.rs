@@ -142,6 +142,16 @@ impl Bases {
         self.known(&record_name(order))
     }
 
+    /// What a name stands for that somebody imported something by.
+    ///
+    /// # Errors
+    /// If its record cannot be read.
+    pub fn stands_for(&self, name: &str) -> Result<Option<Digest>, BuildError> {
+        let record = self.read(&named(name))?;
+        let imported = record.filter(|record| record.imported);
+        Ok(imported.map(|record| record.artifact))
+    }
+
     /// Makes `artifact` the base that `name` stands for.
     pub fn import(&self, name: &str, artifact: Digest) -> Result<(), BuildError> {
         let record = Record {
@@ -192,23 +202,20 @@ impl Bases {
     /// If the engine does not take it.
     pub async fn place(
         &self,
-        base: &Base,
+        artifact: Digest,
+        index: &ArtifactIndex,
         engine: &BuilderEngine,
         log: &BuildLog,
     ) -> Result<String, BuildError> {
-        let reference = format!("tfleet/base:{}", base.artifact.short());
-        let wanted: Vec<_> = base.index.diff_ids().collect();
+        let reference = format!("tfleet/base:{}", artifact.short());
+        let wanted: Vec<_> = index.diff_ids().collect();
         let _making = self.making.lock().await;
         if engine.diff_ids(&reference).await?.as_ref() == Some(&wanted) {
             return Ok(reference);
         }
-        log.line(format!("loading the base into the builder as {reference}"));
+        log.line(format!("loading {reference} into the builder"));
         let (mut writer, archive) = pipe::from_writer();
-        let (store, index, tag) = (
-            self.artifacts.clone(),
-            base.index.clone(),
-            reference.clone(),
-        );
+        let (store, index, tag) = (self.artifacts.clone(), index.clone(), reference.clone());
         let written = tokio::task::spawn_blocking(move || {
             rebuild(&store, &index, &tag, &mut writer)?;
             writer.finish().map_err(crate::artifact::RebuildError::from)

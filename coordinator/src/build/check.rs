@@ -173,9 +173,12 @@ pub async fn check(making: &Making<'_>, image: &str) -> Result<(), BuildError> {
     };
     problems.extend(expectation.leftovers(&facts, &remains));
     if problems.is_empty() {
-        making.log.line(
-            "check: the image is what its lock says; libcuda.so.1 and libnvidia-* come with each host's driver",
-        );
+        let driver = match &making.lock.compat {
+            Some(compat) => format!("libcuda.so.1 is that of {}", compat.package),
+            None => "libcuda.so.1 and libnvidia-* come with each host's driver".to_owned(),
+        };
+        let line = format!("check: the image is what its lock says; {driver}");
+        making.log.line(line);
         return Ok(());
     }
     for problem in &problems {

@@ -56,6 +56,14 @@ pub struct OnDisk {
     pub size_bytes: u64,
 }
 
+/// Images of the engine that a build takes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stages {
+    pub base: String,
+    /// The unpacked compat package, where the lock has one.
+    pub compat: Option<String>,
+}
+
 /// What the steps install, and by what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Supplies {
@@ -91,7 +99,7 @@ impl Part {
 /// If a value cannot stand in a Dockerfile.
 pub fn context(
     lock: &Lock,
-    base_reference: &str,
+    stages: &Stages,
     survey: &Survey,
     needs_library_path: bool,
     supplies: &Supplies,
@@ -100,14 +108,14 @@ pub fn context(
         .pythons
         .get(&lock.python)
         .ok_or_else(|| BuildError::Base {
-            base: base_reference.to_owned(),
+            base: stages.base.clone(),
             why: format!("has no Python {}", lock.python),
         })?;
     let mut archive = Archive::default();
     archive.put(
         "Dockerfile",
         0o644,
-        dockerfile(lock, base_reference, python, needs_library_path)?.as_bytes(),
+        dockerfile(lock, stages, python, needs_library_path)?.as_bytes(),
     );
     archive.put("tools/install", 0o755, INSTALL.as_bytes());
     archive.put_file("tools", 0o755, &supplies.uv);
@@ -137,7 +145,7 @@ pub fn context(
 
 fn dockerfile(
     lock: &Lock,
-    base_reference: &str,
+    stages: &Stages,
     python: &str,
     needs_library_path: bool,
 ) -> Result<String, BuildError> {
@@ -147,7 +155,10 @@ fn dockerfile(
         .iter()
         .map(|folder| format!("{folder}:"))
         .collect();
-    let mut text = format!("FROM {base_reference}\nENV PATH={ENVIRONMENT}/bin:{path}$PATH\n");
+    let mut text = format!(
+        "FROM {}\nENV PATH={ENVIRONMENT}/bin:{path}$PATH\n",
+        stages.base
+    );
     if needs_library_path {
         let _ = writeln!(text, "ENV LD_LIBRARY_PATH={}", library_path(lock));
     }
@@ -160,6 +171,15 @@ fn dockerfile(
              --mount=type=bind,source=groups/{kind},target=/run/tfleet/requirements.txt \
              --mount=type=bind,source=wheels/{kind},target=/run/tfleet/wheels \
              /run/tfleet/tools/install {kind} {python} {ENVIRONMENT}"
+        );
+    }
+    if let (Some(compat), Some(reference)) = (&lock.compat, &stages.compat) {
+        // Before the driver's own, which the runtime puts where the loader looks by itself.
+        let folder = &compat.folder;
+        let _ = writeln!(
+            text,
+            "COPY --from={reference} {folder} {folder}\n\
+             ENV LD_LIBRARY_PATH={folder}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
         );
     }
     if lock.bashrc.is_some() {

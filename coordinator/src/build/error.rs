@@ -62,6 +62,8 @@ pub enum BuildError {
     Base { base: String, why: String },
     #[error("the wheel {file} {why}")]
     Wheel { file: String, why: &'static str },
+    #[error("{package} {why}")]
+    Compat { package: String, why: String },
     #[error("the base {base} is not in the vault: its content is {artifact}")]
     MissingBase { base: String, artifact: Digest },
     #[error("no builder's engine has an image {reference}")]
@@ -134,6 +136,10 @@ impl BuildError {
                 "import the very same base again, `tfleet base import FILE --name {base}`, or a bundle that has it, \
                  `tfleet vault import BUNDLE`; or plan a new revision: tfleet release create … --anew"
             )),
+            Self::Compat { package, .. } => failure.with_remedy(format!(
+                "import NVIDIA's package: tfleet base import {package}_VERSION_ARCHITECTURE.deb --name {package}; or plan without \
+                 --forward, and upgrade the driver of the hosts that are then left out"
+            )),
             Self::Wheel { .. } => failure.with_remedy("build again; it is fetched anew"),
             Self::Disk { .. } => failure.with_remedy("free that much, or move the data to a larger disk, and build again"),
             Self::Additions { remedy, .. } => failure.with_remedy(*remedy),
@@ -165,6 +171,7 @@ impl BuildError {
             Self::Engine { .. } => "engine-failed",
             Self::Stalled { .. } => "engine-stalled",
             Self::Base { .. } => "base-unusable",
+            Self::Compat { .. } => "compat-package-missing",
             Self::MissingBase { .. } => "base-missing",
             Self::NoImage { .. } => "image-missing",
             Self::Archive(ArchiveError::Secret(_)) => "secret-in-image",

@@ -8,8 +8,11 @@ use tokio::sync::mpsc;
 
 use super::engine::BuilderEngine;
 use super::pipe::PipeReader;
-use super::{BuildError, Builds, disk, transfer};
+use super::{BuildError, Builds, deb, disk, transfer};
 use crate::artifact::{Origin, Received, Secrets};
+
+/// Pieces of a package that wait for the store.
+const PIECES_WAITING: usize = 4;
 
 /// Where an image comes from.
 #[derive(Debug)]
@@ -34,8 +37,8 @@ impl Builds {
         self.take(source, Origin::Foreign, progress).await
     }
 
-    /// Takes an image or a root file system, and makes it the base that `name` stands for in a release. A root file
-    /// system says no architecture: it counts as the first builder's.
+    /// Takes an image, a root file system or a Debian package, and makes it what `name` stands for in a release: a base,
+    /// or the compat package of that name. What says no architecture counts as the first builder's.
     ///
     /// # Errors
     /// As [`Builds::add_image`].
@@ -52,6 +55,14 @@ impl Builds {
             .next()
             .copied()
             .unwrap_or(Architecture::X86_64);
+        let source = match source {
+            ImageSource::Archive(pieces) => {
+                let (out, files) = mpsc::channel(PIECES_WAITING);
+                self.inner.tasks.spawn(deb::unpacked(pieces, out));
+                ImageSource::Archive(files)
+            }
+            engine @ ImageSource::Engine(_) => engine,
+        };
         let received = self
             .take(source, Origin::RootFileSystem { architecture }, progress)
             .await?;

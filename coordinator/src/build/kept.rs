@@ -53,8 +53,8 @@ impl Builds {
         self.inner.bases.imported()
     }
 
-    /// Knows from here on what a lock became elsewhere, and that its base has the name `base`, unless that stands for
-    /// another one here.
+    /// Knows from here on what a lock became elsewhere, and that its base has the name `base`, and its compat package
+    /// that of the package, unless these stand for others here.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -66,7 +66,6 @@ impl Builds {
     ) -> Result<(), BuildError> {
         let inner = &self.inner;
         inner.keep_build(lock, artifact)?;
-        let Some(name) = base else { return Ok(()) };
         let Some(text) = inner.vault.lock(lock)? else {
             return Ok(());
         };
@@ -74,8 +73,13 @@ impl Builds {
             file: format!("the lock {lock}"),
             why: error.to_string(),
         })?;
-        if inner.artifacts.known(&lock.base.artifact)?.is_some() {
-            inner.bases.import_if_new(name, lock.base.artifact)?;
+        let base = base.map(|name| (name, lock.base.artifact));
+        let compat = lock.compat.as_ref();
+        let compat = compat.map(|compat| (compat.package.as_str(), compat.artifact));
+        for (name, artifact) in base.into_iter().chain(compat) {
+            if inner.artifacts.known(&artifact)?.is_some() {
+                inner.bases.import_if_new(name, artifact)?;
+            }
         }
         Ok(())
     }

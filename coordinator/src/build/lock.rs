@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tfleet_compat::Architecture;
+use tfleet_compat::{Architecture, DriverVersion};
 use tfleet_proto::model::digest::Digest;
 
 mod pylock;
@@ -34,6 +34,9 @@ pub struct Lock {
     // Left out where there is nothing, so that such a lock has the digest that it always had.
     #[serde(default, skip_serializing_if = "Finish::is_plain")]
     pub finish: Finish,
+    /// None: the host's own driver is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compat: Option<LockedCompat>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,21 @@ pub struct LockedBase {
     pub diff_ids: Vec<Digest>,
     /// Debian packages and their versions, for people and for comparing; the diff IDs hold them already.
     pub packages: BTreeMap<String, String>,
+}
+
+/// The compat libraries of an image, by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedCompat {
+    /// `cuda-compat-12-8`.
+    pub package: String,
+    /// Whose user-mode half its libraries are.
+    pub driver: DriverVersion,
+    /// The unpacked package.
+    pub artifact: Digest,
+    pub diff_ids: Vec<Digest>,
+    /// Of its libraries: an absolute path, in the package and in the image.
+    pub folder: String,
 }
 
 /// Wheels that change together, and so are one layer.
@@ -119,6 +137,12 @@ impl Lock {
     /// Names the build.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.canonical_json())
+    }
+
+    /// The artifacts that the image is built of: its base, and the compat package.
+    pub fn foundations(&self) -> impl Iterator<Item = Digest> {
+        let compat = self.compat.as_ref().map(|compat| compat.artifact);
+        [self.base.artifact].into_iter().chain(compat)
     }
 
     /// All wheels.

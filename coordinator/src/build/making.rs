@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::base::Base;
 use super::check;
-use super::context::{Context, OnDisk, Supplies, context, own_context};
+use super::context::{Context, OnDisk, Stages, Supplies, context, own_context};
 use super::disk::{self, Need};
 use super::dockerfile::{self, Dockerfile};
 use super::engine::{BuildRequest, BuilderEngine};
@@ -72,14 +72,23 @@ impl Making<'_> {
             log,
             &progress,
         );
-        let placed = self.inner.bases.place(base, self.engine, log);
-        let (reference, ()) = tokio::try_join!(placed, wheels)?;
+        let bases = &self.inner.bases;
+        let placed = async {
+            let reference = bases
+                .place(base.artifact, &base.index, self.engine, log)
+                .await?;
+            Ok(Stages {
+                base: reference,
+                compat: self.placed_compat().await?,
+            })
+        };
+        let (stages, ()) = tokio::try_join!(placed, wheels)?;
         self.enter(BuildPhase::Building, "sending the wheels to the builder", 0);
         {
             let _kept = self.engine.keep_build_steps().await;
             match &lock.finish.dockerfile {
-                None => self.build(&reference, image).await?,
-                Some(dockerfile) => self.build_own(dockerfile, &reference, image).await?,
+                None => self.build(&stages, image).await?,
+                Some(dockerfile) => self.build_own(dockerfile, &stages, image).await?,
             }
         }
         self.enter(
@@ -135,7 +144,22 @@ impl Making<'_> {
         Ok(built)
     }
 
-    async fn build(&self, base_reference: &str, image: &str) -> Result<(), BuildError> {
+    /// The engine's reference of the unpacked compat package, if the lock has one.
+    async fn placed_compat(&self) -> Result<Option<String>, BuildError> {
+        let Some(compat) = &self.lock.compat else {
+            return Ok(None);
+        };
+        let index = self.inner.artifacts.known(&compat.artifact)?;
+        let index = index.ok_or_else(|| BuildError::MissingBase {
+            base: compat.package.clone(),
+            artifact: compat.artifact,
+        })?;
+        let bases = &self.inner.bases;
+        let placed = bases.place(compat.artifact, &index, self.engine, self.log);
+        placed.await.map(Some)
+    }
+
+    async fn build(&self, stages: &Stages, image: &str) -> Result<(), BuildError> {
         let needs_library_path = self
             .order
             .recipe
@@ -144,7 +168,7 @@ impl Making<'_> {
             .is_some_and(|stack| stack.needs_library_path);
         let context = context(
             self.lock,
-            base_reference,
+            stages,
             &self.base.survey,
             needs_library_path,
             &self.supplies().await?,
@@ -156,11 +180,11 @@ impl Making<'_> {
     async fn build_own(
         &self,
         dockerfile: &Dockerfile,
-        base_reference: &str,
+        stages: &Stages,
         image: &str,
     ) -> Result<(), BuildError> {
         let plain = plain_image_of(&self.lock.digest());
-        self.build(base_reference, &plain).await?;
+        self.build(stages, &plain).await?;
         let activity = "building the Dockerfile of the release";
         self.enter(BuildPhase::Building, activity, 0);
         let context = own_context(dockerfile, self.sources)?;

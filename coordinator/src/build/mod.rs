@@ -7,7 +7,9 @@
 
 mod base;
 mod check;
+mod compat;
 mod context;
+mod deb;
 mod disk;
 mod dockerfile;
 mod engine;

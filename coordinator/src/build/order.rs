@@ -58,16 +58,6 @@ impl Order {
     /// If the site's `bashrc` cannot be read, or the additions do not fit together.
     pub fn new(recipe: Recipe, additions: Additions, site: &Site) -> Result<Self, BuildError> {
         let additions = flavoured(additions)?;
-        let compat = recipe.cuda.as_ref().and_then(|stack| stack.compat.as_ref());
-        if let Some(compat) = compat {
-            return Err(BuildError::Additions {
-                what: format!(
-                    "{} would need {} in the image, which no build puts there yet",
-                    recipe.id, compat.package
-                ),
-                remedy: "plan without --forward, and upgrade the driver of the hosts that are then left out",
-            });
-        }
         let bashrc = match &site.bashrc {
             Some(path) => {
                 Some(fs::read_to_string(path).map_err(BuildError::io("read build.bashrc", path))?)

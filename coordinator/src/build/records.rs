@@ -43,8 +43,10 @@ impl Inner {
             // A bootstrapped base is kept by its lock: newer packages must not turn up in a rebuild.
             None => false,
         };
+        let compat = self.imported_compat(order)?.map(|(artifact, _)| artifact);
         let usable = lock.template == TEMPLATE
             && !is_renamed
+            && lock.compat.as_ref().map(|compat| compat.artifact) == compat
             && self.artifacts.known(&lock.base.artifact)?.is_some();
         Ok(usable.then_some(lock))
     }
@@ -72,6 +74,14 @@ impl Inner {
             return Err(BuildError::MissingBase {
                 base: base::shown(order),
                 artifact: lock.base.artifact,
+            });
+        }
+        if let Some(compat) = &lock.compat
+            && self.artifacts.known(&compat.artifact)?.is_none()
+        {
+            return Err(BuildError::MissingBase {
+                base: compat.package.clone(),
+                artifact: compat.artifact,
             });
         }
         Ok(lock)

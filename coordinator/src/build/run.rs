@@ -70,7 +70,11 @@ pub async fn run(
                 .obtain(order, engine, &sources, log, &advance)
                 .await?;
             step(BuildPhase::Locking, "resolving versions");
-            let lock = resolve(inner, order, &base, &wheels, &sources, log).await?;
+            let compat = inner.compat(order).await?;
+            let lock = Lock {
+                compat,
+                ..resolve(inner, order, &base, &wheels, &sources, log).await?
+            };
             inner.keep_lock(&digest, &lock)?;
             (lock, base)
         }
@@ -177,6 +181,7 @@ async fn resolve(
         environment: order.environment.clone(),
         ports: order.ports.iter().copied().collect(),
         bashrc: order.bashrc.clone(),
+        compat: None,
     })
 }
 

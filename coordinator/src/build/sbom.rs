@@ -8,7 +8,7 @@ use tfleet_compat::{Architecture, BaseImage};
 use tfleet_proto::model::digest::Digest;
 
 use super::Lock;
-use super::lock::LockedWheel;
+use super::lock::{LockedCompat, LockedWheel};
 use super::order::Order;
 
 /// An image, and what it is made of.
@@ -104,6 +104,7 @@ impl Sbom<'_> {
                 .map(|(name, version)| self.debian_package(name, version)),
         );
         components.extend(self.installed().map(wheel));
+        components.extend(self.lock.compat.as_ref().map(compat_package));
         let image = self.image();
         let dependencies = vec![Dependency {
             reference: image.reference.clone(),
@@ -233,6 +234,19 @@ fn wheel(wheel: &LockedWheel) -> Component {
             name: "tfleet:file",
             value: wheel.file.clone(),
         }],
+    }
+}
+
+/// Of which of NVIDIA's files it was unpacked is not known, so it has no package URL.
+fn compat_package(compat: &LockedCompat) -> Component {
+    Component {
+        kind: "library",
+        reference: format!("compat:{}", compat.artifact),
+        name: compat.package.clone(),
+        version: compat.driver.to_string(),
+        hashes: vec![sha256(&compat.artifact)],
+        purl: None,
+        properties: Vec::new(),
     }
 }
 

@@ -124,5 +124,6 @@ fn lock(base: Digest) -> Lock {
         ports: Vec::new(),
         bashrc: None,
         finish: Finish::default(),
+        compat: None,
     }
 }

@@ -159,7 +159,9 @@ impl Contents {
                     digest,
                     why: error.to_string(),
                 })?;
-            self.add_artifact(of, lock.base.artifact)?;
+            for artifact in lock.foundations() {
+                self.add_artifact(of, artifact)?;
+            }
             let uv = installer(lock.architecture);
             for wheel in lock.wheels().chain([&uv]) {
                 self.add_wheel(of, wheel.sha256, &wheel.file)?;

@@ -153,9 +153,11 @@ impl Incoming<'_> {
                 self.check_image("the image", build.artifact, document)?;
                 if let Some((_, lock)) = build.lock.and_then(|lock| self.locks.get(&lock)) {
                     // Only a bundle with wheels brings bases; without them nothing is built from the lock.
-                    if self.indexes.contains_key(&lock.base.artifact) {
-                        self.check_image("the base", lock.base.artifact, document)?;
-                    }
+                    lock.foundations()
+                        .filter(|artifact| self.indexes.contains_key(artifact))
+                        .try_for_each(|artifact| {
+                            self.check_image("the base", artifact, document)
+                        })?;
                 }
             }
         }

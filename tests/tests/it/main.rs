@@ -12,6 +12,7 @@ mod commands;
 mod containers;
 mod delivery;
 mod faults;
+mod forward;
 mod gpu;
 mod inventory;
 mod kill;

@@ -7,6 +7,7 @@ use tfleet_proto::model::digest::Digest;
 use super::libraries::{major, opened};
 use super::{Fact, Problem};
 use crate::build::BuildError;
+use crate::build::compat::DRIVER_LIBRARY;
 use crate::build::lock::Lock;
 use crate::build::making::Making;
 
@@ -44,7 +45,7 @@ pub struct ExpectedTensorflow {
 /// Distributions that are TensorFlow.
 const TENSORFLOW: [&str; 3] = ["tensorflow", "tensorflow-cpu", "tensorflow-gpu"];
 
-/// The driver's own, which every host brings.
+/// The driver's own, which every host brings; where the lock has a compat package, [`DRIVER_LIBRARY`] must be there too.
 const OF_DRIVER: [&str; 2] = ["libcuda.so.1", "libnvidia-"];
 
 impl Expectation {
@@ -75,12 +76,15 @@ impl Expectation {
                 .map(str::to_owned)
                 .collect()
         };
+        let mut libraries = cuda
+            .filter(|_| tensorflow.is_some())
+            .map(|stack| opened(stack, lock))
+            .unwrap_or_default();
+        let compat = lock.compat.as_ref();
+        libraries.extend(compat.map(|_| DRIVER_LIBRARY.to_owned()));
         Ok(Self {
             python: lock.python.clone(),
-            libraries: cuda
-                .filter(|_| tensorflow.is_some())
-                .map(|stack| opened(stack, lock))
-                .unwrap_or_default(),
+            libraries,
             distributions,
             tensorflow,
             hosts: making.sources.hosts(),
@@ -130,17 +134,19 @@ impl Expectation {
                 cuda_version,
                 ..
             } => self.judged_tensorflow(version, *is_cuda_build, cuda_version.as_deref()),
-            Fact::TensorflowFailed { error } => vec![Problem::TensorflowFails {
-                error: error.clone(),
-            }],
+            // TensorFlow up to 1.13 is linked to the driver's library, which is not there when images are checked.
+            Fact::TensorflowFailed { error } => {
+                when(!lacks_driver(error), || Problem::TensorflowFails {
+                    error: error.clone(),
+                })
+            }
             Fact::Library {
                 name,
                 error: Some(error),
                 ..
             } => {
-                // "libfoo.so.1: cannot open shared object file: No such file or directory"
-                let is_of_driver = OF_DRIVER.iter().any(|name| error.starts_with(name));
-                when(!is_of_driver, || Problem::Library {
+                let is_of_host = lacks_driver(error) && name != DRIVER_LIBRARY;
+                when(!is_of_host, || Problem::Library {
                     name: name.clone(),
                     error: error.clone(),
                 })
@@ -189,4 +195,14 @@ fn distributions(lock: &Lock) -> BTreeMap<String, String> {
 
 fn when(is_so: bool, problem: impl FnOnce() -> Problem) -> Vec<Problem> {
     if is_so { vec![problem()] } else { Vec::new() }
+}
+
+/// Whether a loader's words are about a library of the driver's: "libcuda.so.1: cannot open shared object file: No such file
+/// or directory", or an import's about them.
+fn lacks_driver(error: &str) -> bool {
+    let (library, _) = error
+        .split_once(": cannot open shared object file")
+        .unwrap_or_default();
+    let library = library.rsplit(": ").next().unwrap_or_default();
+    OF_DRIVER.iter().any(|name| library.starts_with(name))
 }

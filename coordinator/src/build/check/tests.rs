@@ -85,6 +85,14 @@ fn an_image_that_is_what_its_lock_says_has_no_problems() {
     let without_driver = "libcuda.so.1: cannot open shared object file: No such file or directory";
     let of_driver = library("libcudart.so.12", Some(without_driver));
     assert!(problems(3, of_driver).is_empty());
+    let import = format!("ImportError: {without_driver}");
+    assert!(problems(2, Fact::TensorflowFailed { error: import }).is_empty());
+    // Where the lock has a compat package, the image has it itself.
+    let lost = problems(3, library("libcuda.so.1", Some(without_driver)));
+    assert!(
+        lost[0].starts_with("libcuda.so.1, which TensorFlow opens"),
+        "{lost:?}"
+    );
 }
 
 #[test]
@@ -293,15 +301,16 @@ fn lock(wheels: &[&str]) -> Lock {
         ports: Vec::new(),
         bashrc: None,
         finish: Finish::default(),
+        compat: None,
     }
 }
 
 #[test]
 fn the_libraries_are_those_of_the_cuda_that_tensorflow_was_built_for() {
     let has = |names: Vec<String>, name: &str| names.iter().any(|found| found == name);
-    let new = opened("12.2", "8.9.4.25", &["nvidia-nccl-cu12"]);
+    let new = opened("12.2", "8.9.4.25", &["nvidia-nvjitlink-cu12"]);
     assert_eq!(new[0], "libcudart.so.12");
-    assert!(has(new.clone(), "libcudnn_ops_infer.so.8") && has(new.clone(), "libnccl.so.2"));
+    assert!(has(new.clone(), "libcudnn_ops_infer.so.8") && has(new.clone(), "libnvJitLink.so.12"));
     assert!(!has(new, "libcupti.so.12"), "the lock has no such wheel");
     assert!(has(opened("12.5", "9.3.0.75", &[]), "libcudnn_graph.so.9"));
     // Built for 11.2, and 11.8 is installed: the sonames are the same.

@@ -9,7 +9,7 @@ use tfleet_compat::Architecture;
 use tfleet_proto::model::digest::Digest;
 
 use super::*;
-use crate::build::lock::{Finish, LockFormat, LockedBase, LockedWheel, TEMPLATE};
+use crate::build::lock::{Finish, LockFormat, LockedBase, LockedCompat, LockedWheel, TEMPLATE};
 
 fn wheel(name: &str) -> LockedWheel {
     LockedWheel {
@@ -51,6 +51,7 @@ fn lock() -> Lock {
         ports: vec![22, 8888],
         bashrc: Some("alias ll='ls -l'\n".to_owned()),
         finish: Finish::default(),
+        compat: None,
     }
 }
 
@@ -80,7 +81,7 @@ async fn files(lock: &Lock, folder: &Path) -> BTreeMap<String, String> {
         .into(),
         uv: on_disk("uv", "the program"),
     };
-    let context = context(lock, "tfleet/base:1", &survey, true, &supplies).unwrap();
+    let context = context(lock, &stages(), &survey, true, &supplies).unwrap();
     let pieces: Vec<Bytes> = context.stream().try_collect().await.unwrap();
     let bytes = pieces.concat();
     assert_eq!(bytes.len() % BLOCK, 0);
@@ -93,6 +94,13 @@ async fn files(lock: &Lock, folder: &Path) -> BTreeMap<String, String> {
         files.insert(entry.path().unwrap().display().to_string(), text);
     }
     files
+}
+
+fn stages() -> Stages {
+    Stages {
+        base: "tfleet/base:1".to_owned(),
+        compat: Some("tfleet/base:2".to_owned()),
+    }
 }
 
 /// A wheel for many platforms has a name that no field of a tar header holds.
@@ -134,6 +142,35 @@ async fn each_group_is_a_step_and_the_image_gets_what_was_asked() {
         ""
     );
     assert!(files["groups/cuda"].starts_with("nvidia-cublas-cu11==1.0 --hash=sha256:"));
+}
+
+#[tokio::test]
+async fn the_compat_package_lies_on_what_is_installed_and_comes_first_for_the_loader() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = files(&lock(), folder.path()).await;
+    let lock = Lock {
+        compat: Some(LockedCompat {
+            package: "cuda-compat-12-8".to_owned(),
+            driver: "570.124.06".parse().unwrap(),
+            artifact: Digest::of(b"compat"),
+            diff_ids: Vec::new(),
+            folder: "/usr/local/cuda-12.8/compat".to_owned(),
+        }),
+        ..lock()
+    };
+    let with = files(&lock, folder.path()).await;
+    let plain: Vec<_> = plain["Dockerfile"].lines().collect();
+    let with: Vec<_> = with["Dockerfile"].lines().collect();
+    // The layers before it are those of the image without it.
+    assert_eq!(with[..5], plain[..5]);
+    assert_eq!(
+        with[5..7],
+        [
+            "COPY --from=tfleet/base:2 /usr/local/cuda-12.8/compat /usr/local/cuda-12.8/compat",
+            "ENV LD_LIBRARY_PATH=/usr/local/cuda-12.8/compat${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}",
+        ]
+    );
+    assert_eq!(with[7..], plain[5..]);
 }
 
 #[tokio::test]
@@ -179,7 +216,7 @@ async fn a_file_that_went_away_breaks_the_archive_off() {
         pythons: [("3.9".to_owned(), "/usr/bin/python3.9".to_owned())].into(),
         ..Survey::default()
     };
-    let context = context(&lock(), "tfleet/base:1", &survey, true, &supplies).unwrap();
+    let context = context(&lock(), &stages(), &survey, true, &supplies).unwrap();
     let pieces: Result<Vec<Bytes>, _> = context.stream().try_collect().await;
     assert_eq!(pieces.unwrap_err().kind(), io::ErrorKind::NotFound);
 }

@@ -44,6 +44,7 @@ fn lock(wheels: Vec<LockedWheel>) -> Lock {
         ports: vec![8888],
         bashrc: None,
         finish: Finish::default(),
+        compat: None,
     }
 }
 

@@ -44,17 +44,6 @@ fn flavours_add_their_packages_and_ports_to_what_the_release_asks() {
 }
 
 #[test]
-fn a_recipe_whose_compat_package_cannot_be_put_into_an_image_is_refused() {
-    let catalog = tfleet_compat::Catalog::builtin();
-    let id = "tf2.19.1-cuda12.5-compat12.8".parse().unwrap();
-    let recipe = Recipe::named(catalog, &id, tfleet_compat::Architecture::X86_64).unwrap();
-    let refused = Order::new(recipe, Additions::default(), &Site::default()).unwrap_err();
-    let failure = refused.failure();
-    assert!(failure.message.contains("cuda-compat-12-8"), "{failure}");
-    assert!(failure.remedy.unwrap().contains("--forward"));
-}
-
-#[test]
 fn a_recipe_on_an_imported_base_is_built_on_that() {
     let catalog = tfleet_compat::Catalog::builtin();
     let id = "tf2.3.4-cuda10.1".parse().unwrap();

@@ -50,6 +50,7 @@ fn lock() -> Lock {
         ports: Vec::new(),
         bashrc: None,
         finish: Finish::default(),
+        compat: None,
     }
 }
 

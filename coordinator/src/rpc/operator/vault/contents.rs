@@ -30,7 +30,9 @@ pub fn listed(
     let mut locks = Vec::new();
     let mut bases: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
     for (digest, lock) in builds.locks()? {
-        bases.entry(lock.base.artifact).or_default();
+        for artifact in lock.foundations() {
+            bases.entry(artifact).or_default();
+        }
         for wheel in lock.wheels() {
             files.insert(wheel.sha256, wheel.file.clone());
         }
@@ -40,7 +42,12 @@ pub fn listed(
             variant: lock.recipe.clone(),
             wheels: count(lock.wheels().count()),
             missing_wheels: count(missing.count()),
-            base_is_there: artifacts.known(&lock.base.artifact)?.is_some(),
+            base_is_there: lock
+                .foundations()
+                .map(|artifact| artifacts.known(&artifact))
+                .collect::<Result<Vec<_>, _>>()?
+                .iter()
+                .all(Option::is_some),
             artifact: builds
                 .became(&digest)?
                 .map_or_else(String::new, |artifact| artifact.to_string()),
