@@ -23,8 +23,8 @@ pub use cpu::{architecture, cpu_features};
 pub use cuda::{cuda_supports_gpu, driver_runs_cuda};
 pub use cudnn::cudnn_supports_gpu;
 pub use driver::{
-    cpu_only, driver_and_gpu, driver_health, driver_newer_than_known, driver_present,
-    driver_supports_gpu,
+    cpu_only, driver_and_gpu, driver_health, driver_knows_gpu, driver_newer_than_known,
+    driver_present, driver_still_drives, driver_supports_gpu,
 };
 pub use forward::{forward_finding, forward_packages, forward_runs_cuda};
 pub use gpu::{KnownGpu, gpu_access, gpu_health, gpu_known};

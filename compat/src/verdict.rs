@@ -125,13 +125,14 @@ impl<'a> KnownHost<'a> {
         Self { facts, gpus }
     }
 
-    /// The newest driver branch that still drives all of its GPUs that are known; none: every newer one does.
-    pub fn last_branch(&self) -> Option<u32> {
+    /// The newest driver branch that still drives those of its GPUs that `driver` drives; none: every newer one does.
+    pub fn last_branch(&self, driver: &DriverVersion) -> Option<u32> {
         let known = self
             .gpus
             .iter()
             .filter_map(|(_, known)| known.as_ref().ok());
-        known.filter_map(|gpu| gpu.row.last_driver_branch).min()
+        let last = known.filter_map(|gpu| gpu.row.last_driver_branch);
+        last.filter(|last| *last >= driver.branch()).min()
     }
 
     /// The compat packages that run on its driver and any of its GPUs.
@@ -315,10 +316,11 @@ fn suits(
     toolkit: &CudaToolkit,
     stack: &CudaStack,
 ) -> Result<Vec<Finding>, Refusal> {
-    let mut findings = vec![rules::driver_supports_gpu(driver, gpu)?];
+    let mut findings = vec![rules::driver_still_drives(driver, gpu)?];
     rules::known_gap(catalog, gpu, release)?;
     findings.push(rules::cuda_supports_gpu(gpu, toolkit)?);
     findings.extend(rules::cudnn_supports_gpu(catalog, gpu, &stack.cudnn)?);
+    rules::driver_knows_gpu(driver, gpu)?;
     Ok(findings)
 }
 

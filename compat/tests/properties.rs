@@ -252,6 +252,9 @@ proptest! {
         for unplaced in &plan.unplaced {
             prop_assert!(!unplaced.reason.is_empty() && !unplaced.remedy.is_empty());
         }
+        for upgrade in &plan.upgrades {
+            prop_assert!(upgrade.last_branch.is_none_or(|last| last >= upgrade.to.branch()), "{upgrade}");
+        }
         prop_assert_eq!(plan.assignments.len() + plan.unplaced.len(), hosts.len());
         prop_assert!(plan.variants.iter().all(|variant| !variant.hosts.is_empty()));
     }

@@ -53,7 +53,7 @@ pub struct GpuLeftOut {
     pub reason: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Unplaced {
     pub host: String,
     pub reason: String,

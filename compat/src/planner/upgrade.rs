@@ -51,7 +51,9 @@ pub(super) fn upgrades(
     known: &[KnownHost<'_>],
     outcomes: &[Result<Choice, LeftOut>],
 ) -> Vec<Upgrade> {
-    let last = |group: &usize| known[classes.groups[*group].class].last_branch();
+    let last = |group: &usize, driver: &DriverVersion| {
+        known[classes.groups[*group].class].last_branch(driver)
+    };
     let mut found: BTreeMap<(Effect, DriverVersion, Option<u32>, RecipeId), BTreeSet<usize>> =
         BTreeMap::new();
     for (group, outcome) in outcomes.iter().enumerate() {
@@ -61,7 +63,12 @@ pub(super) fn upgrades(
         }) = outcome
         {
             // Hosts that must stop at different branches are told apart.
-            let key = (Effect::Serves, driver.clone(), last(&group), recipe.clone());
+            let key = (
+                Effect::Serves,
+                driver.clone(),
+                last(&group, driver),
+                recipe.clone(),
+            );
             found.entry(key).or_default().insert(group);
         }
     }
@@ -72,7 +79,7 @@ pub(super) fn upgrades(
             .iter()
             .map(|group| &known[classes.groups[*group].class]);
         if let Some(driver) = saving(question, &others, hosts) {
-            let last = groups.iter().filter_map(last).min();
+            let last = groups.iter().filter_map(|group| last(group, &driver)).min();
             found.insert(
                 (Effect::Saves, driver, last, (*recipe).clone()),
                 groups.clone(),

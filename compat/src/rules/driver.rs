@@ -110,25 +110,41 @@ pub fn cpu_only(host: &HostFacts) -> Finding {
     Finding::new(Rule::DriverPresent, fact, FROM_HOST)
 }
 
-/// Drivers drop old architectures: R470 is the last branch with Kepler, R580 with Maxwell, Pascal and Volta. And none knows
-/// an architecture before the first toolkit for it came with its own driver.
+/// Whether a driver drives a GPU at all: it knows it already, and it has not dropped it.
 ///
 /// # Errors
-/// If the driver's branch is past the architecture's last, or before its first.
+/// If the driver's branch is before the architecture's first, or past its last.
 pub fn driver_supports_gpu(driver: &DriverVersion, gpu: &KnownGpu<'_>) -> Result<Finding, Refusal> {
-    const MATRIX: &str = "https://docs.nvidia.com/datacenter/tesla/drivers/cuda-toolkit-driver-and-architecture-matrix.html";
-    if let Some(first) = gpu
+    driver_knows_gpu(driver, gpu)?;
+    driver_still_drives(driver, gpu)
+}
+
+/// No driver knows an architecture before the first toolkit for it came with its own driver.
+///
+/// # Errors
+/// If the driver's branch is before that one's.
+pub fn driver_knows_gpu(driver: &DriverVersion, gpu: &KnownGpu<'_>) -> Result<(), Refusal> {
+    let Some(first) = gpu
         .first_driver
         .filter(|first| driver.branch() < first.branch())
-    {
-        let reason = format!(
-            "driver {driver} is older than {gpu}: CUDA {} was the first to know that, with driver {first}",
-            gpu.row.cuda_first
-        );
-        let remedy = upgrade_to(first, std::slice::from_ref(gpu));
-        let refusal = Refusal::new(Rule::DriverSupportsGpu, reason, remedy, &gpu.row.source);
-        return Err(refusal.needing(first.clone()));
-    }
+    else {
+        return Ok(());
+    };
+    let reason = format!(
+        "driver {driver} is older than {gpu}: CUDA {} was the first to know that, with driver {first}",
+        gpu.row.cuda_first
+    );
+    let remedy = upgrade_to(first, std::slice::from_ref(gpu));
+    let refusal = Refusal::new(Rule::DriverSupportsGpu, reason, remedy, &gpu.row.source);
+    Err(refusal.needing(first.clone()))
+}
+
+/// Drivers drop old architectures: R470 is the last branch with Kepler, R580 with Maxwell, Pascal and Volta.
+///
+/// # Errors
+/// If the driver's branch is past the architecture's last.
+pub fn driver_still_drives(driver: &DriverVersion, gpu: &KnownGpu<'_>) -> Result<Finding, Refusal> {
+    const MATRIX: &str = "https://docs.nvidia.com/datacenter/tesla/drivers/cuda-toolkit-driver-and-architecture-matrix.html";
     match gpu.row.last_driver_branch {
         Some(last) if driver.branch() > last => Err(Refusal::new(
             Rule::DriverSupportsGpu,

@@ -63,7 +63,12 @@ pub fn forward_runs_cuda(
         .rows()
         .filter(|row| row.package == *package)
         .collect();
-    let Some(row) = rows.iter().find(|row| runs_on(row, driver)) else {
+    let drives_all = |row: &ForwardCompat| gpus.iter().all(|gpu| drives(row, gpu));
+    let running = || rows.iter().filter(|row| runs_on(row, driver));
+    let Some(row) = running()
+        .find(|row| drives_all(row))
+        .or_else(|| running().next())
+    else {
         let source = rows.first().map_or(GUIDE, |row| &row.source);
         let reason = match rows.iter().find_map(|row| least_within(row, driver)) {
             Some(least) => format!(

@@ -26,10 +26,11 @@ impl TensorflowVersion {
     /// Whether whoever asks for this version is served by `other`: 2.15 asks for any patch of it, 2.15.1 for itself.
     #[must_use]
     pub fn asks_for(&self, other: &Self) -> bool {
-        if self.0.release().len() < 3 {
-            self.minor() == other.minor()
-        } else {
+        let is_whole = self.0.release().len() > 2 || self.0.is_post() || self.0.any_prerelease();
+        if is_whole {
             self == other
+        } else {
+            other.0.release().starts_with(self.0.release())
         }
     }
 

@@ -70,6 +70,8 @@ fn a_minor_version_asks_for_any_of_its_patches() {
     let version = |text: &str| text.parse::<TensorflowVersion>().unwrap();
     assert!(version("2.15").asks_for(&version("2.15.1")));
     assert!(!version("2.15").asks_for(&version("2.16.1")));
+    assert!(version("2").asks_for(&version("2.16.1")));
+    assert!(!version("2.15rc1").asks_for(&version("2.15.1")));
     assert!(version("2.15.0").asks_for(&version("2.15.0")));
     assert!(!version("2.15.0").asks_for(&version("2.15.1")));
 }

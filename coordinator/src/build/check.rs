@@ -217,11 +217,12 @@ impl Fact {
                 path,
                 error: None,
             } => format!("{name} loads, from {path}"),
-            Self::TensorflowFailed { .. }
-            | Self::Library { .. }
-            | Self::File { .. }
-            | Self::Begin { .. }
-            | Self::End => return None,
+            Self::TensorflowFailed { error } => {
+                format!("TensorFlow was not imported, and not asked which one it is: {error}")
+            }
+            Self::Library { .. } | Self::File { .. } | Self::Begin { .. } | Self::End => {
+                return None;
+            }
         })
     }
 }

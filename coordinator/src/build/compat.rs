@@ -57,7 +57,7 @@ impl Inner {
         let Some(package) = package(order) else {
             return Ok(None);
         };
-        let own = format!("{}-{}", package.package, order.recipe.architecture);
+        let own = own_name(&package.package, order.recipe.architecture);
         for name in [&own, &package.package] {
             if let Some(artifact) = self.bases.stands_for(name)?
                 && let Some(index) = self.artifacts.known(&artifact)?
@@ -67,6 +67,11 @@ impl Inner {
         }
         Ok(None)
     }
+}
+
+/// The name of a package where its own is that of another architecture's.
+pub fn own_name(package: &str, architecture: Architecture) -> String {
+    format!("{package}-{architecture}")
 }
 
 fn package(order: &Order) -> Option<&CompatPackage> {

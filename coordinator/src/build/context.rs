@@ -101,7 +101,6 @@ pub fn context(
     lock: &Lock,
     stages: &Stages,
     survey: &Survey,
-    needs_library_path: bool,
     supplies: &Supplies,
 ) -> Result<Context, BuildError> {
     let python = survey
@@ -115,7 +114,7 @@ pub fn context(
     archive.put(
         "Dockerfile",
         0o644,
-        dockerfile(lock, stages, python, needs_library_path)?.as_bytes(),
+        dockerfile(lock, stages, python)?.as_bytes(),
     );
     archive.put("tools/install", 0o755, INSTALL.as_bytes());
     archive.put_file("tools", 0o755, &supplies.uv);
@@ -143,12 +142,7 @@ pub fn context(
     Ok(archive.finish())
 }
 
-fn dockerfile(
-    lock: &Lock,
-    stages: &Stages,
-    python: &str,
-    needs_library_path: bool,
-) -> Result<String, BuildError> {
+fn dockerfile(lock: &Lock, stages: &Stages, python: &str) -> Result<String, BuildError> {
     let path: String = lock
         .finish
         .path
@@ -159,7 +153,7 @@ fn dockerfile(
         "FROM {}\nENV PATH={ENVIRONMENT}/bin:{path}$PATH\n",
         stages.base
     );
-    if needs_library_path {
+    if lock.library_path {
         let _ = writeln!(text, "ENV LD_LIBRARY_PATH={}", library_path(lock));
     }
     for group in &lock.groups {

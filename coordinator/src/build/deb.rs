@@ -94,9 +94,8 @@ async fn files(
         }
     };
     let mut words = String::new();
-    let (fed, drained, _) = tokio::join!(feed, drain, errors.read_to_string(&mut words));
-    fed?;
-    drained?;
+    // The first that fails ends all, and the program with them: one that nobody reads from would not end by itself.
+    tokio::try_join!(feed, drain, errors.read_to_string(&mut words))?;
     if child.wait().await?.success() {
         return Ok(());
     }

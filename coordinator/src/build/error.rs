@@ -137,8 +137,8 @@ impl BuildError {
                  `tfleet vault import BUNDLE`; or plan a new revision: tfleet release create … --anew"
             )),
             Self::Compat { package, .. } => failure.with_remedy(format!(
-                "import NVIDIA's package: tfleet base import {package}_VERSION_ARCHITECTURE.deb --name {package}; or plan without \
-                 --forward, and upgrade the driver of the hosts that are then left out"
+                "import NVIDIA's package: tfleet base import {package}_VERSION_ARCHITECTURE.deb --name {package} (--name {package}-aarch64 \
+                 beside one for x86_64); or plan without --forward, and upgrade the driver of the hosts that are then left out"
             )),
             Self::Wheel { .. } => failure.with_remedy("build again; it is fetched anew"),
             Self::Disk { .. } => failure.with_remedy("free that much, or move the data to a larger disk, and build again"),

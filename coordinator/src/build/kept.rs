@@ -2,7 +2,7 @@
 
 use tfleet_proto::model::digest::Digest;
 
-use super::{BuildError, Builds, Lock};
+use super::{BuildError, Builds, Lock, compat};
 use crate::vault::Kind;
 
 impl Builds {
@@ -73,13 +73,23 @@ impl Builds {
             file: format!("the lock {lock}"),
             why: error.to_string(),
         })?;
-        let base = base.map(|name| (name, lock.base.artifact));
-        let compat = lock.compat.as_ref();
-        let compat = compat.map(|compat| (compat.package.as_str(), compat.artifact));
-        for (name, artifact) in base.into_iter().chain(compat) {
-            if inner.artifacts.known(&artifact)?.is_some() {
-                inner.bases.import_if_new(name, artifact)?;
-            }
+        let keep_name = |name: &str, artifact: Digest| match inner.artifacts.known(&artifact)? {
+            Some(_) => inner.bases.import_if_new(name, artifact),
+            None => Ok(()),
+        };
+        if let Some(name) = base {
+            keep_name(name, lock.base.artifact)?;
+        }
+        if let Some(compat) = &lock.compat {
+            // The plain name may be that of another architecture's package here.
+            let other = inner.bases.stands_for(&compat.package)?;
+            let is_taken = other.is_some_and(|other| other != compat.artifact);
+            let name = if is_taken {
+                compat::own_name(&compat.package, lock.architecture)
+            } else {
+                compat.package.clone()
+            };
+            keep_name(&name, compat.artifact)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::dockerfile::Dockerfile;
 pub use pylock::read_pylock;
 
 /// Raised whenever the same lock would build another image: a changed Dockerfile, install script or installer.
-pub const TEMPLATE: u32 = 1;
+pub const TEMPLATE: u32 = 2;
 
 /// The lock. Canonical JSON has the fields in this order, maps and wheels sorted, no white space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Lock {
     pub environment: BTreeMap<String, String>,
     pub ports: Vec<u16>,
     pub bashrc: Option<String>,
+    /// TensorFlow does not look into the CUDA wheels by itself, so LD_LIBRARY_PATH leads there.
+    #[serde(default)]
+    pub library_path: bool,
     // Left out where there is nothing, so that such a lock has the digest that it always had.
     #[serde(default, skip_serializing_if = "Finish::is_plain")]
     pub finish: Finish,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use tfleet_proto::model::artifact::ArtifactIndex;
 use tfleet_proto::model::digest::Digest;
 use tokio::sync::watch;
 
@@ -160,17 +161,10 @@ impl Making<'_> {
     }
 
     async fn build(&self, stages: &Stages, image: &str) -> Result<(), BuildError> {
-        let needs_library_path = self
-            .order
-            .recipe
-            .cuda
-            .as_ref()
-            .is_some_and(|stack| stack.needs_library_path);
         let context = context(
             self.lock,
             stages,
             &self.base.survey,
-            needs_library_path,
             &self.supplies().await?,
         )?;
         self.step(context, image, HashMap::new()).await
@@ -280,9 +274,16 @@ impl Making<'_> {
     /// Refuses a build that would fill a disk, before anything is downloaded.
     async fn check_disk(&self) -> Result<(), BuildError> {
         let lock = self.lock;
-        let image_bytes = lock.unpacked_bytes_estimate() + self.base.index.content_bytes();
+        let compat = match &lock.compat {
+            Some(compat) => self.inner.artifacts.known(&compat.artifact)?,
+            None => None,
+        };
+        let of_compat = |bytes: fn(&ArtifactIndex) -> u64| compat.as_ref().map_or(0, bytes);
+        let image_bytes = lock.unpacked_bytes_estimate()
+            + self.base.index.content_bytes()
+            + of_compat(ArtifactIndex::content_bytes);
         // Wheels are compressed as well as our chunks will be.
-        let stored_bytes = lock.wheel_bytes() / 10 * 12;
+        let stored_bytes = lock.wheel_bytes() / 10 * 12 + of_compat(ArtifactIndex::frame_bytes);
         let missing_bytes = self.wheels.absent_bytes(lock.wheels());
         let mut needs = vec![
             Need::new(self.inner.artifacts.root(), stored_bytes),

@@ -65,12 +65,13 @@ pub async fn run(
             (lock, base)
         }
         None => {
+            // Asked before anything takes time.
+            let compat = inner.compat(order).await?;
             let base = inner
                 .bases
                 .obtain(order, engine, &sources, log, &advance)
                 .await?;
             step(BuildPhase::Locking, "resolving versions");
-            let compat = inner.compat(order).await?;
             let lock = Lock {
                 compat,
                 ..resolve(inner, order, &base, &wheels, &sources, log).await?
@@ -181,6 +182,10 @@ async fn resolve(
         environment: order.environment.clone(),
         ports: order.ports.iter().copied().collect(),
         bashrc: order.bashrc.clone(),
+        library_path: recipe
+            .cuda
+            .as_ref()
+            .is_some_and(|stack| stack.needs_library_path),
         compat: None,
     })
 }

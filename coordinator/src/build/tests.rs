@@ -123,6 +123,7 @@ fn lock(base: Digest) -> Lock {
         environment: BTreeMap::new(),
         ports: Vec::new(),
         bashrc: None,
+        library_path: false,
         finish: Finish::default(),
         compat: None,
     }

@@ -1,6 +1,6 @@
 //! A plan as tables. Hosts that are told the same stand in one row, so that a fleet of hundreds fits a screen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use tfleet_compat::{LeftOutGroup, LeftOutHost, PlanDiff, Serving};
@@ -24,7 +24,11 @@ impl Tabular for Plan {
                 .titled("Against the running plan")
                 .when_empty("nothing changes")
         }));
-        grids.extend(self.what_if.iter().flat_map(what_if_grids));
+        grids.extend(
+            self.what_if
+                .iter()
+                .flat_map(|what_if| what_if_grids(what_if, &self.unplaced)),
+        );
         let notes = self
             .notes
             .iter()
@@ -173,7 +177,7 @@ fn changes_grid(changes: &PlanDiff) -> Grid {
     Grid::new(["HOST", "HAS", "GETS"]).with_rows(rows)
 }
 
-fn what_if_grids(what_if: &WhatIf) -> Vec<Grid> {
+fn what_if_grids(what_if: &WhatIf, without: &[Unplaced]) -> Vec<Grid> {
     let WhatIf {
         change,
         hosts,
@@ -190,19 +194,15 @@ fn what_if_grids(what_if: &WhatIf) -> Vec<Grid> {
         of(&changes.added, "new variants"),
         of(&changes.removed, "variants that are no longer needed"),
     );
-    // Whoever got nothing before is in the plan itself.
-    let moved = |left: &&Unplaced| {
-        changes
-            .moves
-            .iter()
-            .any(|one| one.hosts.contains(&left.host))
-    };
-    let lost: Vec<Unplaced> = unplaced.iter().filter(moved).cloned().collect();
+    // What the plan without the change says already is not said again.
+    let said: HashSet<&Unplaced> = without.iter().collect();
+    let told = unplaced.iter().filter(|left| !said.contains(left));
+    let told: Vec<Unplaced> = told.cloned().collect();
     vec![
         changes_grid(changes)
             .titled(title)
             .when_empty("nothing changes"),
-        left_out_grid(&lost, &[]),
+        left_out_grid(&told, &[]),
     ]
 }
 

@@ -5,9 +5,10 @@
 
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tfleet_proto::model::digest::Digest;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::{Bases, debian_architecture};
 use crate::artifact::{ArchiveError, FIXED_TIME_SECONDS, Origin};
@@ -133,12 +134,13 @@ impl Bases {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .process_group(0);
         let failed = |source| BuildError::Program {
             program: "mmdebstrap",
             source,
         };
         let mut child = command.spawn().map_err(failed)?;
+        let running = Running::of(&child);
         let (output, errors) = (child.stdout.take(), child.stderr.take());
 
         // "I: installing essential packages..." is what a waiting person wants to read.
@@ -177,8 +179,13 @@ impl Bases {
                 progress("bootstrapping the base: storing it", passed);
             }
         };
+        let ended = async {
+            let status = child.wait().await;
+            running.ended();
+            status
+        };
         let (status, (), (), stored) =
-            tokio::join!(child.wait(), forward, copy_lines(errors, log, tell), stored);
+            tokio::join!(ended, forward, copy_lines(errors, log, tell), stored);
         // A store that stops reading breaks the bootstrapper's pipe; the store's own error is the cause.
         if let Err(BuildError::Archive(ArchiveError::Store(_))) = &stored {
             return Ok(stored?.artifact);
@@ -190,6 +197,31 @@ impl Bases {
             });
         }
         Ok(stored?.artifact)
+    }
+}
+
+/// A program in a process group of its own, which is asked to end when its caller gives up. Killed outright, the
+/// bootstrapper would leave a root file system in the temporary folder, with /proc and /sys mounted in it.
+struct Running(Option<Pid>);
+
+impl Running {
+    fn of(child: &Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(id.and_then(Pid::from_raw))
+    }
+
+    /// Nothing of it is left to be asked.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may be over by now.
+            let _ = kill_process_group(group, Signal::TERM);
+        }
     }
 }
 
@@ -209,3 +241,6 @@ fn apt_options(sources: &Sources) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

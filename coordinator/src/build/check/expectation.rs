@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tfleet_compat::TensorflowMinor;
 use tfleet_proto::model::digest::Digest;
 
 use super::libraries::{major, opened};
@@ -40,10 +41,16 @@ pub struct ExpectedTensorflow {
     pub version: String,
     /// The CUDA that it was built for; none: the CPU.
     pub built_for: Option<String>,
+    /// It cannot be imported without the driver's library, which is not there when images are checked.
+    pub needs_driver: bool,
 }
 
 /// Distributions that are TensorFlow.
 const TENSORFLOW: [&str; 3] = ["tensorflow", "tensorflow-cpu", "tensorflow-gpu"];
+
+/// The first TensorFlow that opens the driver's library while it runs; those before are linked to it (read from the wheels of
+/// 1.13.2 and 1.14.0).
+const OPENS_DRIVER: TensorflowMinor = TensorflowMinor::new(1, 14);
 
 /// The driver's own, which every host brings; where the lock has a compat package, [`DRIVER_LIBRARY`] must be there too.
 const OF_DRIVER: [&str; 2] = ["libcuda.so.1", "libnvidia-"];
@@ -59,6 +66,8 @@ impl Expectation {
         let tensorflow = version.map(|version| ExpectedTensorflow {
             version: version.clone(),
             built_for: cuda.map(|stack| stack.built_for.to_string()),
+            needs_driver: lock.compat.is_none()
+                && cuda.is_some_and(|_| order.recipe.tensorflow.minor() < OPENS_DRIVER),
         });
         let unreadable = |error: serde_json::Error| BuildError::Format {
             file: format!("the configuration of the base {}", base.artifact),
@@ -134,9 +143,10 @@ impl Expectation {
                 cuda_version,
                 ..
             } => self.judged_tensorflow(version, *is_cuda_build, cuda_version.as_deref()),
-            // TensorFlow up to 1.13 is linked to the driver's library, which is not there when images are checked.
             Fact::TensorflowFailed { error } => {
-                when(!lacks_driver(error), || Problem::TensorflowFails {
+                let expected = self.tensorflow.as_ref();
+                let is_excused = expected.is_some_and(|it| it.needs_driver) && lacks_driver(error);
+                when(!is_excused, || Problem::TensorflowFails {
                     error: error.clone(),
                 })
             }

@@ -17,6 +17,7 @@ fn expectation() -> Expectation {
         tensorflow: Some(ExpectedTensorflow {
             version: "2.15.1".to_owned(),
             built_for: Some("12.2".to_owned()),
+            needs_driver: false,
         }),
         hosts: vec![("a package index", "mirror.example:8080".to_owned())],
         asked_variables: ["ASKED".to_owned()].into(),
@@ -86,7 +87,11 @@ fn an_image_that_is_what_its_lock_says_has_no_problems() {
     let of_driver = library("libcudart.so.12", Some(without_driver));
     assert!(problems(3, of_driver).is_empty());
     let import = format!("ImportError: {without_driver}");
-    assert!(problems(2, Fact::TensorflowFailed { error: import }).is_empty());
+    let failed = Fact::TensorflowFailed { error: import };
+    assert_eq!(problems(2, failed.clone()).len(), 1);
+    let mut linked = expectation();
+    linked.tensorflow.as_mut().unwrap().needs_driver = true;
+    assert!(linked.problems(&[failed, Fact::End], 0).is_empty());
     // Where the lock has a compat package, the image has it itself.
     let lost = problems(3, library("libcuda.so.1", Some(without_driver)));
     assert!(
@@ -300,6 +305,7 @@ fn lock(wheels: &[&str]) -> Lock {
         environment: BTreeMap::new(),
         ports: Vec::new(),
         bashrc: None,
+        library_path: false,
         finish: Finish::default(),
         compat: None,
     }

@@ -50,6 +50,7 @@ fn lock() -> Lock {
         environment: [("GREETING".to_owned(), "a \"b\" $c \\d".to_owned())].into(),
         ports: vec![22, 8888],
         bashrc: Some("alias ll='ls -l'\n".to_owned()),
+        library_path: true,
         finish: Finish::default(),
         compat: None,
     }
@@ -81,7 +82,7 @@ async fn files(lock: &Lock, folder: &Path) -> BTreeMap<String, String> {
         .into(),
         uv: on_disk("uv", "the program"),
     };
-    let context = context(lock, &stages(), &survey, true, &supplies).unwrap();
+    let context = context(lock, &stages(), &survey, &supplies).unwrap();
     let pieces: Vec<Bytes> = context.stream().try_collect().await.unwrap();
     let bytes = pieces.concat();
     assert_eq!(bytes.len() % BLOCK, 0);
@@ -216,7 +217,7 @@ async fn a_file_that_went_away_breaks_the_archive_off() {
         pythons: [("3.9".to_owned(), "/usr/bin/python3.9".to_owned())].into(),
         ..Survey::default()
     };
-    let context = context(&lock(), &stages(), &survey, true, &supplies).unwrap();
+    let context = context(&lock(), &stages(), &survey, &supplies).unwrap();
     let pieces: Result<Vec<Bytes>, _> = context.stream().try_collect().await;
     assert_eq!(pieces.unwrap_err().kind(), io::ErrorKind::NotFound);
 }

@@ -27,8 +27,8 @@ async fn what_is_no_package_stays_as_it_is() {
     assert_eq!(passed(&[long, long]).await.unwrap(), [long, long].concat());
 }
 
-#[tokio::test]
-async fn of_a_package_come_its_files() {
+/// A package with one file.
+async fn package(content: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let (root, deb) = (folder.path().join("root"), folder.path().join("x.deb"));
     std::fs::create_dir_all(root.join("DEBIAN")).unwrap();
@@ -37,11 +37,16 @@ async fn of_a_package_come_its_files() {
         "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\nDescription: x\n",
     )
     .unwrap();
-    std::fs::write(root.join("hello"), "hello").unwrap();
+    std::fs::write(root.join("hello"), content).unwrap();
     let mut command = Command::new("dpkg-deb");
     let built = command.arg("-b").args([&root, &deb]).output().await;
     assert!(built.unwrap().status.success());
-    let package = std::fs::read(&deb).unwrap();
+    std::fs::read(&deb).unwrap()
+}
+
+#[tokio::test]
+async fn of_a_package_come_its_files() {
+    let package = package(b"hello").await;
     // The first piece is too short to tell what it is.
     let tar = passed(&[&package[..3], &package[3..]]).await.unwrap();
     let mut archive = tar::Archive::new(tar.as_slice());
@@ -61,4 +66,15 @@ async fn a_broken_package_is_refused_in_the_words_of_dpkg() {
         error.starts_with("dpkg-deb refuses the package: dpkg-deb:"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_ends_all_although_more_would_come() {
+    let package = package(&[0; 1 << 20]).await;
+    let (pieces, receiver) = mpsc::channel(2);
+    pieces.send(Ok(package.into())).await.unwrap();
+    let (out, files) = mpsc::channel(1);
+    drop(files);
+    unpacked(receiver, out).await;
+    assert!(pieces.is_closed());
 }

@@ -43,6 +43,7 @@ fn lock(wheels: Vec<LockedWheel>) -> Lock {
         environment: BTreeMap::new(),
         ports: vec![8888],
         bashrc: None,
+        library_path: false,
         finish: Finish::default(),
         compat: None,
     }

@@ -49,6 +49,7 @@ fn lock() -> Lock {
         environment: Default::default(),
         ports: Vec::new(),
         bashrc: None,
+        library_path: false,
         finish: Finish::default(),
         compat: None,
     }
