@@ -12,7 +12,7 @@ use tfleet_proto::model::digest::Digest;
 
 use super::lock::LockedCompat;
 use super::order::Order;
-use super::{BuildError, Inner};
+use super::{BuildError, Inner, Lock};
 use crate::artifact::{ArchiveError, Artifacts, Entries, Kind, LayerContent};
 
 /// What every CUDA program opens of a driver.
@@ -47,6 +47,22 @@ impl Inner {
             locked(&store, artifact, &index, &package, architecture).map(Some)
         });
         looked.await.map_err(|_| BuildError::Cancelled)?
+    }
+
+    /// The unpacked compat package of a lock; none: it has none.
+    ///
+    /// # Errors
+    /// If its content is gone; the error says how to bring it back.
+    pub(super) fn locked_compat(&self, lock: &Lock) -> Result<Option<ArtifactIndex>, BuildError> {
+        let Some(compat) = &lock.compat else {
+            return Ok(None);
+        };
+        let index = self.artifacts.known(&compat.artifact)?;
+        let index = index.ok_or_else(|| BuildError::MissingBase {
+            base: compat.package.clone(),
+            artifact: compat.artifact,
+        })?;
+        Ok(Some(index))
     }
 
     /// What the name of the order's compat package stands for: with the architecture at its end, or else as it is.

@@ -41,6 +41,8 @@ pub struct Making<'a> {
     pub order: &'a Order,
     pub lock: &'a Lock,
     pub base: &'a Base,
+    /// The lock's unpacked compat package.
+    pub compat: Option<&'a ArtifactIndex>,
     pub engine: &'a BuilderEngine,
     pub wheels: &'a Wheels,
     pub sources: &'a Sources,
@@ -147,16 +149,11 @@ impl Making<'_> {
 
     /// The engine's reference of the unpacked compat package, if the lock has one.
     async fn placed_compat(&self) -> Result<Option<String>, BuildError> {
-        let Some(compat) = &self.lock.compat else {
+        let (Some(compat), Some(index)) = (&self.lock.compat, self.compat) else {
             return Ok(None);
         };
-        let index = self.inner.artifacts.known(&compat.artifact)?;
-        let index = index.ok_or_else(|| BuildError::MissingBase {
-            base: compat.package.clone(),
-            artifact: compat.artifact,
-        })?;
         let bases = &self.inner.bases;
-        let placed = bases.place(compat.artifact, &index, self.engine, self.log);
+        let placed = bases.place(compat.artifact, index, self.engine, self.log);
         placed.await.map(Some)
     }
 
@@ -274,11 +271,7 @@ impl Making<'_> {
     /// Refuses a build that would fill a disk, before anything is downloaded.
     async fn check_disk(&self) -> Result<(), BuildError> {
         let lock = self.lock;
-        let compat = match &lock.compat {
-            Some(compat) => self.inner.artifacts.known(&compat.artifact)?,
-            None => None,
-        };
-        let of_compat = |bytes: fn(&ArtifactIndex) -> u64| compat.as_ref().map_or(0, bytes);
+        let of_compat = |bytes: fn(&ArtifactIndex) -> u64| self.compat.map_or(0, bytes);
         let image_bytes = lock.unpacked_bytes_estimate()
             + self.base.index.content_bytes()
             + of_compat(ArtifactIndex::content_bytes);

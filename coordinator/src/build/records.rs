@@ -76,14 +76,6 @@ impl Inner {
                 artifact: lock.base.artifact,
             });
         }
-        if let Some(compat) = &lock.compat
-            && self.artifacts.known(&compat.artifact)?.is_none()
-        {
-            return Err(BuildError::MissingBase {
-                base: compat.package.clone(),
-                artifact: compat.artifact,
-            });
-        }
         Ok(lock)
     }
 

@@ -72,10 +72,8 @@ pub async fn run(
                 .obtain(order, engine, &sources, log, &advance)
                 .await?;
             step(BuildPhase::Locking, "resolving versions");
-            let lock = Lock {
-                compat,
-                ..resolve(inner, order, &base, &wheels, &sources, log).await?
-            };
+            let mut lock = resolve(inner, order, &base, &wheels, &sources, log).await?;
+            lock.compat = compat;
             inner.keep_lock(&digest, &lock)?;
             (lock, base)
         }
@@ -99,11 +97,13 @@ pub async fn run(
         log.line(format!("built before as {}", built.artifact));
         return Ok(built);
     }
+    let compat = inner.locked_compat(&lock)?;
     let making = Making {
         inner,
         order,
         lock: &lock,
         base: &base,
+        compat: compat.as_ref(),
         engine,
         wheels: &wheels,
         sources: &sources,
