@@ -32,14 +32,20 @@ lint: ## Formatting, clippy, licences
 bench: ## Delivery against `docker save | docker load`, side by side (as root, some minutes)
 	@deploy/prepare.sh engines
 	cargo build --release --locked --workspace --bins --lib
-	cargo run --release --locked -p tfleet-tests --bin tfleet-bench -- $(if $(SMALL),--small)
+	cargo run --release --locked -p tfleet-tests --bin tfleet-bench -- main-job $(if $(SMALL),--small)
 
 bench-planning: ## Planning 100,000 hosts, against sorting them
 	@deploy/prepare.sh build
 	cargo bench --locked -p tfleet-compat --bench planning
 
+# With the tests' programs: most of the time goes into downloads and the engines.
+bench-variants: ## Every kind of image with its real wheels: built, delivered, imported (as root, half an hour, 45 GB)
+	@deploy/prepare.sh engines
+	cargo build --locked --workspace --lib --bins --tests
+	cargo run --locked -p tfleet-tests --bin tfleet-bench -- variants $(ROWS)
+
 agent-portable: ## The agent for any distribution with glibc 2.17 or newer, in target/portable
 	@deploy/prepare.sh build zigbuild
 	@deploy/agent/build-portable.sh
 
-.PHONY: help quickstart quickstart-down build test lint bench bench-planning agent-portable
+.PHONY: help quickstart quickstart-down build test lint bench bench-planning bench-variants agent-portable

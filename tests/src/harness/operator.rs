@@ -47,11 +47,7 @@ impl Operator {
     {
         let mut command = Command::new(&self.program);
         command.arg("--credentials").arg(&self.credentials);
-        command.args(
-            arguments
-                .into_iter()
-                .map(|argument| argument.as_ref().to_owned()),
-        );
+        command.args(owned(arguments));
         command
     }
 
@@ -60,16 +56,7 @@ impl Operator {
         I: IntoIterator<Item = S>,
         S: AsRef<str>,
     {
-        let output = self
-            .command(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .context("tfleet did not start")?;
-        Ok(Answer {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        Answer::of(&mut self.command(arguments))
     }
 
     pub fn ok<I, S>(&self, arguments: I) -> Result<Answer>
@@ -77,21 +64,20 @@ impl Operator {
         I: IntoIterator<Item = S>,
         S: AsRef<str>,
     {
-        let arguments: Vec<String> = arguments
-            .into_iter()
-            .map(|argument| argument.as_ref().to_owned())
-            .collect();
-        let answer = self.type_in(&arguments)?;
-        if answer.code != 0 {
-            bail!(
-                "tfleet {} ended with {}\n{}{}",
-                arguments.join(" "),
-                answer.code,
-                answer.stdout,
-                answer.stderr
-            );
-        }
-        Ok(answer)
+        let arguments = owned(arguments);
+        self.type_in(&arguments)?.well(&arguments)
+    }
+
+    /// The same with its progress on this terminal, for a person who waits. It is not in the answer.
+    pub fn in_view<I, S>(&self, arguments: I) -> Result<Answer>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<str>,
+    {
+        let arguments = owned(arguments);
+        let mut command = self.command(&arguments);
+        command.stderr(Stdio::inherit());
+        Answer::of(&mut command)?.well(&arguments)
     }
 
     pub fn until_ok(&self, arguments: &[&str], within: Duration) -> Result<Answer> {
@@ -99,7 +85,43 @@ impl Operator {
     }
 }
 
+fn owned<I, S>(arguments: I) -> Vec<String>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<str>,
+{
+    let arguments = arguments.into_iter();
+    arguments
+        .map(|argument| argument.as_ref().to_owned())
+        .collect()
+}
+
 impl Answer {
+    fn of(command: &mut Command) -> Result<Self> {
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .context("tfleet did not start")?;
+        Ok(Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    fn well(self, arguments: &[String]) -> Result<Self> {
+        if self.code != 0 {
+            bail!(
+                "tfleet {} ended with {}\n{}{}",
+                arguments.join(" "),
+                self.code,
+                self.stdout,
+                self.stderr
+            );
+        }
+        Ok(self)
+    }
+
     pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.stdout)
             .with_context(|| format!("this is not JSON: {}", self.stdout))

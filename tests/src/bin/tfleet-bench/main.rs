@@ -1,83 +1,41 @@
-//! `tfleet-bench`: tfleet's delivery against `docker save | docker load`, side by side in one run.
+//! `tfleet-bench`: measures the real programs on real engines that are started for the run.
 
-mod arguments;
-mod image;
-mod measure;
+mod main_job;
 mod report;
-mod rounds;
-mod row;
-mod save_load;
-mod stage;
-mod synthetic;
-mod table;
-mod tfleet;
+mod speak;
+mod variants;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use arguments::Arguments;
-use image::{Image, Revision};
-use report::Report;
-use stage::Stage;
+/// Measure tfleet on this machine.
+///
+/// Engines of its own, a coordinator and agents are started for the run and are gone afterwards.
+#[derive(Parser)]
+#[command(name = "tfleet-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    MainJob(main_job::Arguments),
+    Variants(variants::Arguments),
+}
 
 /// Goals decide nothing here: a benchmark that could be run has succeeded, whatever it measured.
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let run = match &Arguments::parse().benchmark {
+        Benchmark::MainJob(arguments) => main_job::run(arguments),
+        Benchmark::Variants(arguments) => variants::run(arguments),
+    };
+    match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("tfleet-bench: {error:#}"));
+            speak::tell(&format!("tfleet-bench: {error:#}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn run(arguments: &Arguments) -> Result<()> {
-    let image = Image::asked(arguments);
-    tell(&format!(
-        "Image: {image}\nNeeded: root, about {} GB below /var/tmp, {}. If this is interrupted, its engines stay up until \
-         the next run takes them down.\n",
-        image.disk_gb(),
-        image.patience(),
-    ));
-    let stage = Stage::raise()?;
-    let report = measured(arguments, &image, &stage).inspect_err(|_| {
-        tell(&format!(
-            "What the programs said last:\n{}\n",
-            stage.last_words()
-        ))
-    })?;
-    report.write(&arguments.report)?;
-    say(&format!("\n{}", table::of(&report)));
-    say(&format!("written to {}", arguments.report.display()));
-    Ok(())
-}
-
-fn measured(arguments: &Arguments, image: &Image, stage: &Stage) -> Result<Report> {
-    let storing = image.store(stage)?;
-    stage.fill_source()?;
-    let archives = [
-        stage.archive_bytes(Revision::First)?,
-        stage.archive_bytes(Revision::Rebuild)?,
-    ];
-    let rounds = rounds::run(stage, arguments.rounds, &archives)?;
-    Ok(Report {
-        machine: stage.machine()?,
-        image: image.to_string(),
-        rounds: arguments.rounds,
-        rows: row::rows(&rounds, &storing),
-    })
-}
-
-/// What goes on, for the person who waits.
-#[expect(clippy::print_stderr, reason = "a command speaks to its user")]
-fn tell(text: &str) {
-    eprintln!("{text}");
-}
-
-/// The result.
-#[expect(clippy::print_stdout, reason = "a command speaks to its user")]
-fn say(text: &str) {
-    println!("{text}");
 }

@@ -1,55 +1,55 @@
-//! The result as a program reads it.
+//! What every benchmark reports: the machine, a file, and the last words of programs that failed.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
+use tfleet_tests::harness::TestFleet;
+use tfleet_tests::lab::Engine;
 
-use crate::row::{Row, Unit};
-
-pub struct Report {
-    pub machine: String,
-    pub image: String,
-    pub rounds: u32,
-    pub rows: Vec<Row>,
+/// Writes the file, and the folders that it lies in.
+pub fn write(path: &Path, report: &Value) -> Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(failed)?;
+    }
+    fs::write(path, format!("{report:#}\n")).with_context(failed)
 }
 
-impl Report {
-    /// Writes the file, and the folders that it lies in.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let failed = || format!("cannot write {}", path.display());
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(failed)?;
-        }
-        fs::write(path, format!("{:#}\n", self.json())).with_context(failed)
-    }
-
-    fn json(&self) -> Value {
-        let rows: Vec<Value> = self.rows.iter().map(Row::json).collect();
-        json!({ "machine": self.machine, "image": self.image, "rounds": self.rounds, "rows": rows })
-    }
+/// Processor, memory, kernel and engine, for who compares with another machine.
+pub fn machine(engine: &Engine) -> Result<String> {
+    let memory_kib: u64 = value("/proc/meminfo", "MemTotal")?
+        .trim_end_matches(" kB")
+        .parse()?;
+    Ok(format!(
+        "{} ({} cores, {} GiB, Linux {}, Docker {})",
+        value("/proc/cpuinfo", "model name")?,
+        std::thread::available_parallelism()?,
+        memory_kib >> 20,
+        fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
+        engine.version()?,
+    ))
 }
 
-impl Row {
-    /// Part, value and unit: "first delivery: wall time, seconds".
-    pub fn name(&self) -> String {
-        let unit = match self.unit {
-            Unit::Seconds => "seconds",
-            Unit::Bytes => "bytes",
-        };
-        format!("{}: {}, {unit}", self.part.title(), self.what)
-    }
+/// The ends of the coordinator's log and of a host's agent's, which go away with the fleet.
+pub fn last_words(fleet: &TestFleet, host: &str) -> String {
+    let agent = fleet
+        .host(host)
+        .map(|host| host.agent().supervisor().tail())
+        .unwrap_or_default();
+    let log = fleet.coordinator().log();
+    let lines: Vec<&str> = log.lines().collect();
+    let coordinator = lines[lines.len().saturating_sub(15)..].join("\n");
+    format!("--- coordinator\n{coordinator}\n--- agent of `{host}`\n{agent}")
+}
 
-    /// `value` is the ratio: above 1, tfleet is better.
-    fn json(&self) -> Value {
-        json!({
-            "row": self.name(),
-            "ours": self.ours,
-            "against": self.against,
-            "value": self.times(),
-            "goal": self.goal.map(|goal| goal.show()),
-            "met": self.met(),
-        })
-    }
+/// `KEY: VALUE` of a file below /proc.
+fn value(path: &str, key: &str) -> Result<String> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find(|line| line.starts_with(key));
+    let (_, value) = line
+        .and_then(|line| line.split_once(':'))
+        .with_context(|| format!("{path} has no {key}"))?;
+    Ok(value.trim().to_owned())
 }

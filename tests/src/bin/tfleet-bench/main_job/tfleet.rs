@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::image::Revision;
-use crate::measure::Watch;
-use crate::rounds::Sample;
-use crate::stage::Stage;
+use crate::main_job::image::Revision;
+use crate::main_job::measure::Watch;
+use crate::main_job::rounds::Sample;
+use crate::main_job::stage::Stage;
 
 /// From the operator's command to its answer that the image is present. The bytes are those that the host's network
 /// interface saw, so TLS, TCP and acknowledgements count.

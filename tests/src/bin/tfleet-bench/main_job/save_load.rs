@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::image::Revision;
-use crate::measure::Watch;
-use crate::rounds::Sample;
-use crate::stage::Stage;
+use crate::main_job::image::Revision;
+use crate::main_job::measure::Watch;
+use crate::main_job::rounds::Sample;
+use crate::main_job::stage::Stage;
 
 /// `wire_bytes` is left to who knows the archive's size: counting in the pipe would slow it down.
 pub fn deliver(stage: &Stage, revision: Revision, archive_bytes: u64) -> Result<Sample> {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::image::Revision;
-use crate::measure::Peaks;
-use crate::stage::Stage;
-use crate::{save_load, tell, tfleet};
+use crate::main_job::image::Revision;
+use crate::main_job::measure::Peaks;
+use crate::main_job::stage::Stage;
+use crate::main_job::{save_load, tfleet};
+use crate::speak::tell;
 
 /// One delivery.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use tfleet_tests::harness::{Answer, TestFleet};
 use tfleet_tests::lab::{Engine, EngineKind, Host, HostDescription, TestLab, run};
 
-use crate::image::Revision;
-use crate::tell;
+use crate::main_job::image::Revision;
+use crate::speak::tell;
 
 pub struct Stage {
     fleet: TestFleet,
@@ -58,21 +58,6 @@ impl Stage {
         Ok(self.fleet.host(PEER)?.engine())
     }
 
-    /// Types `tfleet ARGUMENTS` with its progress on this terminal.
-    pub fn show(&self, arguments: &[&str]) -> Result<()> {
-        let mut command = self.fleet.operator().command(arguments);
-        let status = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()?;
-        ensure!(
-            status.success(),
-            "`tfleet {}` failed ({status})",
-            arguments.join(" ")
-        );
-        Ok(())
-    }
-
     /// Makes a release's image present on `ours`; returns when the operator is told that it is.
     pub fn deliver(&self, revision: Revision) -> Result<Answer> {
         self.fleet
@@ -86,7 +71,8 @@ impl Stage {
                 "Bringing {} to the engine that `docker save` reads from",
                 revision.release()
             ));
-            self.show(&["rollout", "start", &revision.release(), "--host", SOURCE])?;
+            let start = ["rollout", "start", &revision.release(), "--host", SOURCE];
+            self.fleet.operator().in_view(start)?;
             run(self
                 .source()?
                 .docker()
@@ -161,38 +147,12 @@ impl Stage {
             .context("the coordinator does not run")
     }
 
-    /// Processor, memory, kernel and engine, for who compares with another machine.
     pub fn machine(&self) -> Result<String> {
-        let value = |path: &str, key: &str| -> Result<String> {
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-            let line = text.lines().find(|line| line.starts_with(key));
-            let (_, value) = line
-                .and_then(|line| line.split_once(':'))
-                .with_context(|| format!("{path} has no {key}"))?;
-            Ok(value.trim().to_owned())
-        };
-        let memory_kib: u64 = value("/proc/meminfo", "MemTotal")?
-            .trim_end_matches(" kB")
-            .parse()?;
-        Ok(format!(
-            "{} ({} cores, {} GiB, Linux {}, Docker {})",
-            value("/proc/cpuinfo", "model name")?,
-            std::thread::available_parallelism()?,
-            memory_kib >> 20,
-            fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
-            self.source()?.version()?,
-        ))
+        crate::report::machine(self.source()?)
     }
 
     /// The ends of the coordinator's and the agent's logs, which go away with the stage.
     pub fn last_words(&self) -> String {
-        let agent = self
-            .ours()
-            .map(|host| host.agent().supervisor().tail())
-            .unwrap_or_default();
-        let log = self.fleet.coordinator().log();
-        let lines: Vec<&str> = log.lines().collect();
-        let coordinator = lines[lines.len().saturating_sub(15)..].join("\n");
-        format!("--- coordinator\n{coordinator}\n--- agent of `{OURS}`\n{agent}")
+        crate::report::last_words(&self.fleet, OURS)
     }
 }

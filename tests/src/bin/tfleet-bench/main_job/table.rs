@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::report::Report;
-use crate::row::Row;
+use crate::main_job::report::Report;
+use crate::main_job::row::Row;
 
 const NOTES: &str = "\
 times better: what `docker save | docker load` needs, divided by what tfleet needs. Times and bytes are
@@ -69,7 +69,7 @@ fn cells(row: &Row) -> Vec<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::{Goal, Part, Unit};
+    use crate::main_job::row::{Goal, Part, Unit};
 
     #[test]
     fn a_goal_that_is_not_met_is_named_and_nothing_has_a_dash() {

@@ -2,8 +2,8 @@
 
 use bytesize::ByteSize;
 
-use crate::measure::Peaks;
-use crate::rounds::{Pair, Round, Sample};
+use crate::main_job::measure::Peaks;
+use crate::main_job::rounds::{Pair, Round, Sample};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {

@@ -5,10 +5,11 @@ use std::fmt;
 use anyhow::Result;
 use tfleet_tests::lab::run;
 
-use crate::arguments::Arguments;
-use crate::measure::{Peaks, Watch};
-use crate::stage::Stage;
-use crate::{synthetic, tell};
+use crate::main_job::arguments::Arguments;
+use crate::main_job::measure::{Peaks, Watch};
+use crate::main_job::stage::Stage;
+use crate::main_job::synthetic;
+use crate::speak::tell;
 
 pub enum Image {
     /// TensorFlow for CPU, by its specifier.
@@ -99,7 +100,8 @@ impl Image {
                 Self::Tensorflow(specifier) => build(stage, specifier, revision)?,
                 Self::Synthetic => {
                     let tag = synthetic::make(stage.builder()?, revision)?;
-                    stage.show(&["image", "add", &tag, "--name", RELEASE])?;
+                    let add = ["image", "add", &tag, "--name", RELEASE];
+                    stage.fleet().operator().in_view(add)?;
                 }
             }
         }
@@ -124,8 +126,10 @@ fn build(stage: &Stage, specifier: &str, revision: Revision) -> Result<()> {
         &six,
         "--all",
     ];
-    stage.show(&create)?;
-    stage.show(&["build", &revision.release()])
+    let operator = stage.fleet().operator();
+    operator.in_view(create)?;
+    operator.in_view(["build", &revision.release()])?;
+    Ok(())
 }
 
 impl fmt::Display for Image {

@@ -2,13 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::Args;
 
-/// Measure tfleet's delivery of an image against `docker save | docker load` of the same image.
-///
-/// Engines of its own, a coordinator and agents are started for the run and are gone afterwards.
-#[derive(Parser)]
-#[command(name = "tfleet-bench", version)]
+/// Delivery of an image against `docker save | docker load` of the same image
+#[derive(Args)]
 pub struct Arguments {
     /// How often everything is measured
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]

@@ -1,0 +1,59 @@
+//! tfleet's delivery against `docker save | docker load`, side by side in one run.
+
+mod arguments;
+mod image;
+mod measure;
+mod report;
+mod rounds;
+mod row;
+mod save_load;
+mod stage;
+mod synthetic;
+mod table;
+mod tfleet;
+
+use anyhow::Result;
+
+pub use arguments::Arguments;
+
+use crate::speak::{say, tell};
+use image::{Image, Revision};
+use report::Report;
+use stage::Stage;
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let image = Image::asked(arguments);
+    tell(&format!(
+        "Image: {image}\nNeeded: root, about {} GB below /var/tmp, {}. If this is interrupted, its engines stay up until \
+         the next run takes them down.\n",
+        image.disk_gb(),
+        image.patience(),
+    ));
+    let stage = Stage::raise()?;
+    let report = measured(arguments, &image, &stage).inspect_err(|_| {
+        tell(&format!(
+            "What the programs said last:\n{}\n",
+            stage.last_words()
+        ))
+    })?;
+    report.write(&arguments.report)?;
+    say(&format!("\n{}", table::of(&report)));
+    say(&format!("written to {}", arguments.report.display()));
+    Ok(())
+}
+
+fn measured(arguments: &Arguments, image: &Image, stage: &Stage) -> Result<Report> {
+    let storing = image.store(stage)?;
+    stage.fill_source()?;
+    let archives = [
+        stage.archive_bytes(Revision::First)?,
+        stage.archive_bytes(Revision::Rebuild)?,
+    ];
+    let rounds = rounds::run(stage, arguments.rounds, &archives)?;
+    Ok(Report {
+        machine: stage.machine()?,
+        image: image.to_string(),
+        rounds: arguments.rounds,
+        rows: row::rows(&rounds, &storing),
+    })
+}

@@ -1,0 +1,49 @@
+//! The result as a program reads it.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::main_job::row::{Row, Unit};
+
+pub struct Report {
+    pub machine: String,
+    pub image: String,
+    pub rounds: u32,
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    pub fn write(&self, path: &Path) -> Result<()> {
+        crate::report::write(path, &self.json())
+    }
+
+    fn json(&self) -> Value {
+        let rows: Vec<Value> = self.rows.iter().map(Row::json).collect();
+        json!({ "machine": self.machine, "image": self.image, "rounds": self.rounds, "rows": rows })
+    }
+}
+
+impl Row {
+    /// Part, value and unit: "first delivery: wall time, seconds".
+    pub fn name(&self) -> String {
+        let unit = match self.unit {
+            Unit::Seconds => "seconds",
+            Unit::Bytes => "bytes",
+        };
+        format!("{}: {}, {unit}", self.part.title(), self.what)
+    }
+
+    /// `value` is the ratio: above 1, tfleet is better.
+    fn json(&self) -> Value {
+        json!({
+            "row": self.name(),
+            "ours": self.ours,
+            "against": self.against,
+            "value": self.times(),
+            "goal": self.goal.map(|goal| goal.show()),
+            "met": self.met(),
+        })
+    }
+}
