@@ -156,6 +156,9 @@ fn dockerfile(lock: &Lock, stages: &Stages, python: &str) -> Result<String, Buil
     if lock.library_path {
         let _ = writeln!(text, "ENV LD_LIBRARY_PATH={}", library_path(lock));
     }
+    if let Some(folder) = compiler(lock) {
+        let _ = writeln!(text, "ENV XLA_FLAGS=--xla_gpu_cuda_data_dir={folder}");
+    }
     for group in &lock.groups {
         let kind = word(group.kind);
         let _ = writeln!(
@@ -242,6 +245,16 @@ fn library_path(lock: &Lock) -> String {
         .filter_map(folder)
         .collect::<Vec<_>>()
         .join(":")
+}
+
+/// Where the wheel of the CUDA compiler lies, with the assembler and the device library that XLA needs for GPUs. TensorFlow
+/// up to 2.13 does not look there by itself, and 2.14 to 2.16 look at times in a wrong folder, which depends on what stands
+/// behind a string in memory (functions of 13 releases called; <https://github.com/tensorflow/tensorflow/issues/63027>).
+fn compiler(lock: &Lock) -> Option<String> {
+    let mut names = lock.groups.iter().flat_map(Group::names);
+    let wheel = names.find(|name| name.starts_with("nvidia-cuda-nvcc-cu"))?;
+    let package = cuda_folder(wheel)?;
+    Some(format!("{}/{package}", cuda_wheels(&lock.python)))
 }
 
 /// The group's word in file names and in the steps' names.

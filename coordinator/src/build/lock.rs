@@ -14,7 +14,7 @@ use super::dockerfile::Dockerfile;
 pub use pylock::read_pylock;
 
 /// Raised whenever the same lock would build another image: a changed Dockerfile, install script or installer.
-pub const TEMPLATE: u32 = 2;
+pub const TEMPLATE: u32 = 3;
 
 /// The lock. Canonical JSON has the fields in this order, maps and wheels sorted, no white space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -86,6 +86,11 @@ fn stub(requirement: &str, folders: &[&str]) -> (String, Vec<u8>) {
         "pip" => Wheel::new(name, version).file("pip/__init__.py", module),
         _ => {
             let mut wheel = Wheel::new(name, version).tag("py3-none-manylinux1_x86_64");
+            if name.starts_with("nvidia-cuda-nvcc-") {
+                for part in ["bin/ptxas", "nvvm/libdevice/libdevice.10.bc"] {
+                    wheel = wheel.file(&format!("nvidia/cuda_nvcc/{part}"), "");
+                }
+            }
             for soname in cuda_sonames(name) {
                 let path = format!("nvidia/{}/lib/{soname}", cuda_folder(name));
                 wheel = wheel.file(&path, library(&soname, &[]));

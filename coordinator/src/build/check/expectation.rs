@@ -53,7 +53,7 @@ const TENSORFLOW: [&str; 3] = ["tensorflow", "tensorflow-cpu", "tensorflow-gpu"]
 const OPENS_DRIVER: TensorflowMinor = TensorflowMinor::new(1, 14);
 
 /// The driver's own, which every host brings; where the lock has a compat package, [`DRIVER_LIBRARY`] must be there too.
-const OF_DRIVER: [&str; 2] = ["libcuda.so.1", "libnvidia-"];
+const OF_DRIVER: [&str; 2] = ["libcuda.so", "libnvidia-"];
 
 impl Expectation {
     /// # Errors

@@ -82,16 +82,81 @@ def look_up_folders():
     return list(dict.fromkeys(os.path.normpath(folder) for folder in folders if folder))
 
 
+def path_of(name, folders):
+    return next((path for path in (os.path.join(folder, name) for folder in folders) if os.path.exists(path)), name)
+
+
 def open_library(name, folders):
     """Opens it as TensorFlow does: at once with all its symbols, and by the folders that TensorFlow has."""
-    found = [os.path.join(folder, name) for folder in folders]
-    path = next((path for path in found if os.path.exists(path)), name)
+    path = path_of(name, folders)
     try:
         ctypes.CDLL(path, mode=os.RTLD_NOW)
     except OSError as error:
         say("library", name=name, path=path, error=str(error))
     else:
         say("library", name=name, path=path, error=None)
+
+
+def look_for_compiler():
+    """What XLA takes for GPUs from the folder that it is told."""
+    for folder in re.findall(r"--xla_gpu_cuda_data_dir=(\S+)", os.environ.get("XLA_FLAGS", "")):
+        for name in ("bin/ptxas", "nvvm/libdevice/libdevice.10.bc"):
+            path = os.path.join(folder, name)
+            error = None if os.path.isfile(path) else "XLA finds no such file"
+            say("library", name=os.path.basename(path), path=path, error=error)
+
+
+def compile_a_kernel(nvrtc):
+    """Nothing where it is no NVRTC, as in an image for tests."""
+    if not hasattr(nvrtc, "nvrtcCreateProgram"):
+        return
+    program = ctypes.c_void_p()
+    source = b'extern "C" __global__ void kernel(float *at) { at[0] = sqrtf(at[0]); }'
+    status = nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, None, 0, None, None)
+    status = status or nvrtc.nvrtcCompileProgram(program, 0, None)
+    if status:
+        raise OSError("NVRTC compiles nothing (status {})".format(status))
+
+
+def use_cudnn(cudnn, names, folders):
+    """Opens what TensorFlow opens before cuDNN, and has cuDNN open its parts and NVRTC as it does where it is used."""
+    library = None
+    for name in names[: names.index(cudnn) + 1]:
+        try:
+            library = ctypes.CDLL(path_of(name, folders))
+        except OSError:  # which is told where each of them is opened
+            library = None
+    for part in ("OpsInfer", "OpsTrain", "CnnInfer", "CnnTrain", "AdvInfer", "AdvTrain", "Graph", "Ops", "Cnn", "Adv"):
+        check = getattr(library, "cudnn{}VersionCheck".format(part), None)
+        status = check() if check else 0
+        if status:
+            raise OSError("its part {} is of another version (status {})".format(part, status))
+    beside = os.path.dirname(path_of(cudnn, folders))
+    if os.path.isdir(os.path.join(beside, "../../cuda_nvrtc")):
+        compile_a_kernel(ctypes.CDLL(os.path.join(beside, "libnvrtc.so")))
+
+
+def try_cudnn(names, folders):
+    """In a process of its own: where cuDNN does not find what it wants, it ends the process that asks."""
+    cudnn = next((name for name in names if name.startswith("libcudnn.so.")), None)
+    if cudnn is None:
+        return
+    heard, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(told, 2)
+        try:
+            use_cudnn(cudnn, names, folders)
+        except BaseException as error:
+            os.write(2, str(error).encode())
+            os._exit(1)
+        os._exit(0)
+    os.close(told)
+    with os.fdopen(heard, errors="replace") as words:
+        last = words.read().strip().split("\n")[-1]
+    _, status = os.waitpid(child, 0)
+    if status:
+        say("library", name=cudnn, path=path_of(cudnn, folders), error=last or "it ended the process ({})".format(status))
 
 
 def main():
@@ -103,6 +168,11 @@ def main():
             if os.path.isfile(path) and os.path.getsize(path) <= LARGEST_FILE_BYTES:
                 with open(path, encoding="utf-8", errors="replace", newline="") as text:
                     say("file", path=path, text=text.read())
+    # Before TensorFlow has threads.
+    folders = look_up_folders()
+    look_for_compiler()
+    say("begin", what="having cuDNN open its parts")
+    try_cudnn(wanted["libraries"], folders)
     if wanted["tensorflow"]:
         say("begin", what="importing TensorFlow")
         began = time.time()
@@ -120,7 +190,6 @@ def main():
                 cuda_version=information.get("cuda_version"),
                 seconds=time.time() - began,
             )
-    folders = look_up_folders()
     for name in wanted["libraries"]:
         say("begin", what="loading " + name)
         open_library(name, folders)

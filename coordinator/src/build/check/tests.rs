@@ -86,6 +86,17 @@ fn an_image_that_is_what_its_lock_says_has_no_problems() {
     let without_driver = "libcuda.so.1: cannot open shared object file: No such file or directory";
     let of_driver = library("libcudart.so.12", Some(without_driver));
     assert!(problems(3, of_driver).is_empty());
+    // In cuDNN's words, which opens the driver's library by its other name.
+    let of_cudnn = |library: &str| {
+        format!(
+            "Could not load library libcudnn_cnn_infer.so.8. Error: {library}: cannot open shared object file: No such file \
+             or directory"
+        )
+    };
+    let driver = library("libcudnn.so.8", Some(&of_cudnn("libcuda.so")));
+    assert!(problems(3, driver).is_empty());
+    let nvrtc = library("libcudnn.so.8", Some(&of_cudnn("libnvrtc.so")));
+    assert!(problems(3, nvrtc)[0].contains("libnvrtc.so: cannot open"));
     let import = format!("ImportError: {without_driver}");
     let failed = Fact::TensorflowFailed { error: import };
     assert_eq!(problems(2, failed.clone()).len(), 1);

@@ -22,4 +22,14 @@ for noted in "$environment"/lib/python*/site-packages/*.dist-info/uv_cache.json;
     sed -i '/\/uv_cache\.json,/d' "${noted%uv_cache.json}RECORD"
     rm "$noted"
 done
+# cuDNN compiles kernels with NVRTC, which it looks for in its own folder, and no wheel puts it there. 8.7 asks for the name without
+# a version and ends the process where there is none.
+for cudnn in "$environment"/lib/python*/site-packages/nvidia/cudnn/lib; do
+    for library in "$cudnn"/../../cuda_nvrtc/lib/libnvrtc*.so.*; do
+        [ -e "$library" ] || continue
+        name=${library##*/}
+        ln -sfn "../../cuda_nvrtc/lib/$name" "$cudnn/$name"
+        case $name in libnvrtc.so.*) ln -sfn "$name" "$cudnn/libnvrtc.so" ;; esac
+    done
+done
 rm -rf "$UV_CACHE_DIR" "$environment/.lock"

@@ -146,6 +146,26 @@ async fn each_group_is_a_step_and_the_image_gets_what_was_asked() {
 }
 
 #[tokio::test]
+async fn xla_is_told_where_the_compilers_wheel_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lock = lock();
+    let nvcc = wheel("nvidia-cuda-nvcc-cu11");
+    lock.groups[0].wheels.push(nvcc);
+    let files = files(&lock, folder.path()).await;
+    let told = "ENV XLA_FLAGS=--xla_gpu_cuda_data_dir=/opt/tfleet/lib/python3.9/site-packages/nvidia/cuda_nvcc";
+    let steps: Vec<_> = files["Dockerfile"].lines().collect();
+    assert_eq!(steps[3], told);
+    // What the operator asks for stands below, and wins.
+    assert!(
+        steps
+            .iter()
+            .position(|step| step.starts_with("ENV GREETING"))
+            .unwrap()
+            > 3
+    );
+}
+
+#[tokio::test]
 async fn the_compat_package_lies_on_what_is_installed_and_comes_first_for_the_loader() {
     let folder = tempfile::tempdir().unwrap();
     let plain = files(&lock(), folder.path()).await;

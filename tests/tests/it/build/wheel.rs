@@ -141,6 +141,10 @@ pub fn cuda_sonames(wheel: &str) -> Vec<String> {
         ]
         .map(|part| format!("libcudnn{part}.so.8"))
         .into(),
+        "cuda-nvrtc" => vec![
+            either("libnvrtc.so.11.2", "libnvrtc.so.12"),
+            either("libnvrtc-builtins.so.11.8", "libnvrtc-builtins.so.12.2"),
+        ],
         "nccl" => vec!["libnccl.so.2".to_owned()],
         "cuda-cupti" if new => vec!["libcupti.so.12".to_owned()],
         "nvjitlink" if new => vec!["libnvJitLink.so.12".to_owned()],
