@@ -35,7 +35,8 @@ pub enum Origin {
     Engine,
     /// Somebody: each layer must have the diff ID that the configuration says.
     Foreign,
-    /// Somebody, too: a root file system, which becomes an image of this architecture, or an image archive after all.
+    /// Somebody, too: a root file system, which becomes an image, or an image archive after all. The architecture is that
+    /// of the first program in it, or else this one.
     RootFileSystem { architecture: Architecture },
     /// We: a root file system of this architecture.
     Bootstrap { architecture: Architecture },
@@ -87,6 +88,7 @@ pub fn receive<R: Read>(
     let index = std::thread::scope(|scope| {
         let pool = ChunkPool::start(scope, &folder, &intake);
         let reader = ArchiveReader {
+            store,
             pool: &pool,
             origin,
             secrets,
@@ -101,6 +103,7 @@ pub fn receive<R: Read>(
 }
 
 struct ArchiveReader<'a> {
+    store: &'a Artifacts,
     pool: &'a ChunkPool,
     origin: Origin,
     secrets: &'a Secrets,
@@ -129,6 +132,11 @@ impl ArchiveReader<'_> {
                 if !begins_image_archive(&first) =>
             {
                 let layer = self.take_layer(whole, self.times(""))?.layer;
+                let found = match self.origin {
+                    Origin::RootFileSystem { .. } => elf::architecture_in(self.store, &layer)?,
+                    _ => None,
+                };
+                let architecture = found.unwrap_or(architecture);
                 let config = image_config::of_root_file_system(architecture, &layer.diff_id);
                 Ok(ArtifactIndex {
                     format: ArtifactFormat::V1,
@@ -296,9 +304,11 @@ fn unwrapped(error: NormaliseError) -> ArchiveError {
     }
 }
 
+mod elf;
 mod files;
 mod pass;
 
+pub use elf::architecture_of;
 use files::{Files, Taken, blob};
 pub use pass::Hashed;
 use pass::{Counted, Recorded};

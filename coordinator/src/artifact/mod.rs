@@ -27,7 +27,7 @@ use tfleet_proto::model::artifact::{ArtifactIndex, ArtifactIndexError, Chunk};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 
-pub use archive::{ArchiveError, Origin, Received, receive};
+pub use archive::{ArchiveError, Origin, Received, architecture_of, receive};
 pub use content::LayerContent;
 pub use entries::{Entries, Kind, Node, TarError};
 pub use import::Import;

@@ -4,8 +4,6 @@
 //! as bases are. Its folder of libraries becomes the last layer with files of its own kind, so that an image shares all
 //! layers before it with the same variant without the package.
 
-use std::io::Read as _;
-
 use tfleet_compat::{Architecture, CompatPackage, DriverVersion};
 use tfleet_proto::model::artifact::ArtifactIndex;
 use tfleet_proto::model::digest::Digest;
@@ -13,17 +11,15 @@ use tfleet_proto::model::digest::Digest;
 use super::lock::LockedCompat;
 use super::order::Order;
 use super::{BuildError, Inner, Lock};
-use crate::artifact::{ArchiveError, Artifacts, Entries, Kind, LayerContent};
+use crate::artifact::{
+    ArchiveError, Artifacts, Entries, Kind, LayerContent, TarError, architecture_of,
+};
 
 /// What every CUDA program opens of a driver.
 pub const DRIVER_LIBRARY: &str = "libcuda.so.1";
 
 /// How the file begins that [`DRIVER_LIBRARY`] leads to; the driver's version follows.
 const VERSIONED: &str = "libcuda.so.";
-
-/// Where in an ELF file its machine stands, two bytes little-endian.
-/// Source: <https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html>.
-const ELF_MACHINE: usize = 18;
 
 impl Inner {
     /// The compat package that `order` needs, as it is imported; none: it needs none.
@@ -110,7 +106,7 @@ fn locked(
     let Some(Found {
         folder,
         driver,
-        machine,
+        architecture: of,
     }) = found
     else {
         return Err(refused(format!(
@@ -123,7 +119,7 @@ fn locked(
             package.branch
         )));
     }
-    if machine != Some(elf_machine(architecture)) {
+    if of != Some(architecture) {
         return Err(refused(format!(
             "was imported with libraries that are not for {architecture}"
         )));
@@ -147,7 +143,7 @@ struct Found {
     /// Absolute.
     folder: String,
     driver: DriverVersion,
-    machine: Option<u16>,
+    architecture: Option<Architecture>,
 }
 
 /// The driver library in a folder called `compat`.
@@ -167,26 +163,17 @@ fn find(store: &Artifacts, index: &ArtifactIndex) -> Result<Option<Found>, Build
             else {
                 continue;
             };
-            let mut head = [0; ELF_MACHINE + 2];
-            let read = entries.content().read_exact(&mut head);
-            let is_elf = read.is_ok() && head.starts_with(b"\x7fELF");
-            let machine = u16::from_le_bytes([head[ELF_MACHINE], head[ELF_MACHINE + 1]]);
+            let architecture = architecture_of(entries.content());
+            let architecture =
+                architecture.map_err(|error| ArchiveError::from(TarError::Read(error)))?;
             return Ok(Some(Found {
                 folder: format!("/{folder}"),
                 driver,
-                machine: is_elf.then_some(machine),
+                architecture,
             }));
         }
     }
     Ok(None)
-}
-
-/// `EM_X86_64`, `EM_AARCH64`.
-fn elf_machine(architecture: Architecture) -> u16 {
-    match architecture {
-        Architecture::X86_64 => 62,
-        Architecture::Aarch64 => 183,
-    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Builds {
     }
 
     /// Takes an image, a root file system or a Debian package, and makes it what `name` stands for in a release: a base,
-    /// or the compat package of that name. What says no architecture counts as the first builder's.
+    /// or the compat package of that name. What has no program and says no architecture counts as the first builder's.
     ///
     /// # Errors
     /// As [`Builds::add_image`].

@@ -254,6 +254,39 @@ fn a_root_file_system_becomes_an_image_and_an_image_archive_stays_one() {
 }
 
 #[test]
+fn a_root_file_system_has_the_architecture_of_its_programs() {
+    let (_folder, store) = open();
+    // Of an ELF header no more than where its machine stands: EM_386 is 3, EM_AARCH64 is 183.
+    let program = |machine: u8| {
+        let mut head = b"\x7fELF\x02\x01\x01".to_vec();
+        head.resize(18, 0);
+        head.extend([machine, 0]);
+        head
+    };
+    let architecture = |files: &[Vec<u8>]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (number, content) in files.iter().enumerate() {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o755);
+            let name = format!("bin/{number}");
+            builder
+                .append_data(&mut header, name, content.as_slice())
+                .unwrap();
+        }
+        let origin = Origin::RootFileSystem {
+            architecture: tfleet_compat::Architecture::X86_64,
+        };
+        let received = take_from(origin, &store, &builder.into_inner().unwrap()).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&received.index.config).unwrap();
+        config["architecture"].as_str().unwrap().to_owned()
+    };
+    let script = b"#!/bin/sh\nexec something-longer-than-a-header\n".to_vec();
+    assert_eq!(architecture(std::slice::from_ref(&script)), "amd64");
+    assert_eq!(architecture(&[script, program(3), program(183)]), "arm64");
+}
+
+#[test]
 fn a_secret_in_a_layer_or_in_the_history_refuses_the_image() {
     let (folder, store) = open();
     let secrets: Secrets = Secret::new("the password of the proxy", "hunter2-hunter2")

@@ -10,7 +10,7 @@ const FOLDER: &str = "usr/local/cuda-12.8/compat";
 /// The head of an ELF file for a machine.
 fn elf(machine: u16) -> Vec<u8> {
     let mut head = b"\x7fELF\x02\x01\x01".to_vec();
-    head.resize(ELF_MACHINE, 0);
+    head.resize(18, 0);
     head.extend(machine.to_le_bytes());
     head.resize(64, 0);
     head
