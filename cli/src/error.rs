@@ -165,6 +165,10 @@ impl Error {
                 _ => ExitStatus::Failed,
             },
             Self::Failed { .. } => ExitStatus::Partial,
+            // A path that was typed wrongly, as a shell's tools see it.
+            Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ExitStatus::Usage
+            }
             Self::File { .. }
             | Self::Answer(_)
             | Self::Cut { .. }

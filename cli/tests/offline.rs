@@ -36,14 +36,18 @@ fn refusal(arguments: &[&str]) -> String {
 }
 
 fn assert_valid(schema: &str, value: &Value) {
+    let faults = faults(schema, value);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+fn faults(schema: &str, value: &Value) -> Vec<String> {
     let schema = tfleet(&["schema", schema]);
     let schema: Value = serde_json::from_slice(&schema.stdout).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let faults: Vec<String> = validator
+    validator
         .iter_errors(value)
         .map(|fault| format!("{}: {fault}", fault.instance_path()))
-        .collect();
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+        .collect()
 }
 
 fn fleet_of_400() -> PathBuf {
@@ -107,6 +111,20 @@ fn compat_takes_what_the_name_does_not_say() {
     assert_eq!(of_class("datacenter")["forward"], "13.4");
     // A consumer's board has no forward compatibility, whatever it is.
     assert_eq!(of_class("consumer")["forward"], Value::Null);
+}
+
+#[test]
+fn where_no_wheel_computes_on_gpus_the_newest_says_so() {
+    let gpu = ["compat", "--driver", "570.124.06", "--gpu", "GH200"];
+    let answer = answer("compat", &[&gpu[..], &["--arch", "aarch64"]].concat());
+    assert_eq!(answer["tensorflow"]["supported"], json!([]));
+    let reasons = answer["reasons"].as_array().unwrap();
+    let last = reasons.last().unwrap();
+    assert_eq!(last["rule"], "architecture");
+    assert!(
+        last["fact"].as_str().unwrap().contains("TensorFlow 2.21"),
+        "{last}"
+    );
 }
 
 #[test]
@@ -262,17 +280,9 @@ fn a_policy_file_decides_and_a_flag_wins_over_it() {
 #[test]
 fn one_host_is_explained() {
     let hosts = fleet_of_400();
-    let output = tfleet(&[
-        "plan",
-        "--offline",
-        "--hosts",
-        hosts.to_str().unwrap(),
-        "--explain",
-        "lyon-001",
-        "--output",
-        "json",
-    ]);
-    let explanation: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let plan = ["plan", "--offline", "--hosts", hosts.to_str().unwrap()];
+    let explain = |host: &str| answer("explanation", &[&plan[..], &["--explain", host]].concat());
+    let explanation = explain("lyon-001");
     assert_eq!(explanation["host"], "lyon-001");
     let considered = explanation["considered"].as_array().unwrap();
     assert!(considered.iter().any(|one| one["compatibility"] == "minor"));
@@ -303,9 +313,28 @@ fn a_list_that_is_none_is_refused_with_its_place() {
             r#"[{"name": "a", "driver_version": "x"}]"#,
             "is not a driver version",
         ),
+        (
+            r#"[{"name": "a", "driver_version": "535.1", "gpus": [{"name": "T4", "health": {"failed": {}}}]}]"#,
+            "missing field `reason`",
+        ),
+        (
+            r#"[{"name": "a", "driver_version": "535.1", "driver_health": {"state": "failed"}}]"#,
+            "missing field `reason`",
+        ),
     ] {
         let hosts = file(&folder, "hosts.json", text);
         let said = refusal(&["plan", "--offline", "--hosts", &hosts]);
         assert!(said.contains(why) && said.contains("line 1"), "{said}");
+        let value = serde_json::from_str(text).unwrap();
+        assert!(
+            !faults("hosts", &value).is_empty(),
+            "the schema takes {text}"
+        );
     }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_bad_input() {
+    let missing = ["plan", "--offline", "--hosts", "/nowhere/hosts.json"];
+    assert!(refusal(&missing).contains("/nowhere/hosts.json"));
 }

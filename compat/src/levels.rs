@@ -109,8 +109,14 @@ pub fn levels_on(
         .tensorflow_releases()
         .take_while(|release| release.latest() != supported.first())
         .last();
-    let in_the_way = next
-        .and_then(|release| runs(catalog, host, driver, gpu, release, PtxReading::Strict).err());
+    let obstacle = |release| runs(catalog, host, driver, gpu, release, PtxReading::Strict).err();
+    let in_the_way = match next.and_then(obstacle) {
+        // None has wheels for it, and the newest says so best.
+        Some(refusal) if refusal.rule == Rule::Architecture => {
+            catalog.tensorflow_releases().next().and_then(obstacle)
+        }
+        other => other,
+    };
     findings.extend(in_the_way.map(Finding::from));
     Ok(Levels {
         native: native_level,
@@ -161,7 +167,7 @@ fn runs(
                 "TensorFlow {} has no GPU wheel for {architecture}",
                 release.minor
             ),
-            "take an image that others built for it",
+            "take an image that others built for it (tfleet image add)",
             &release.source,
         ));
     }

@@ -31,7 +31,7 @@ pub use host::{
 };
 pub use planner::{
     Assigned, Assignment, Consideration, Effect, LeftOutGroup, LeftOutHost, Move, Plan, PlanDiff,
-    PlanError, Question, Serving, Unplaced, Upgrade, Variant,
+    PlanError, Question, Serving, Unplaced, Upgrade, Variant, drivers_that_do,
 };
 pub use policy::{MixedGpus, Policy, Preference, Terms};
 pub use recipe::{BaseImage, CompatPackage, CudaStack, Device, Recipe, RecipeGap, RecipeId};

@@ -36,7 +36,7 @@ pub use consideration::Consideration;
 pub use diff::{Assigned, Move, PlanDiff};
 pub use left_out::{LeftOutGroup, LeftOutHost, Serving};
 pub use plan::{Assignment, Plan, Unplaced, Variant};
-pub use upgrade::{Effect, Upgrade};
+pub use upgrade::{Effect, Upgrade, drivers_that_do};
 
 /// What is planned, from what, and on whose terms.
 #[derive(Debug, Clone, Copy)]

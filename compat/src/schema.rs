@@ -5,5 +5,7 @@
 pub const HOSTS: &str = include_str!("../schema/hosts.v1.json");
 /// What `tfleet plan --output json` prints.
 pub const PLAN: &str = include_str!("../schema/plan.v1.json");
+/// What `tfleet plan --explain HOST --output json` prints.
+pub const EXPLANATION: &str = include_str!("../schema/explanation.v1.json");
 /// What `tfleet compat --output json` prints.
 pub const COMPAT: &str = include_str!("../schema/compat.v1.json");

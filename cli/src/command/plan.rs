@@ -20,7 +20,7 @@ pub(super) use offline::catalog;
 pub(super) use policy::PolicyOptions;
 
 const EXAMPLES: &str = "\
-A plan changes nothing. --output json prints the form that `tfleet schema plan` describes (with --explain, what was considered).
+A plan changes nothing. --output json prints the form that `tfleet schema plan` describes (with --explain: `tfleet schema explanation`).
 Where a host is left out the plan says why; the exit status is 0 all the same.
 
 Examples:

@@ -25,6 +25,8 @@ enum Form {
     Hosts,
     /// What `tfleet plan --output json` prints
     Plan,
+    /// What `tfleet plan --explain HOST --output json` prints
+    Explanation,
     /// What `tfleet compat --output json` prints
     Compat,
 }
@@ -34,6 +36,7 @@ impl Schema {
         write_stdout(match self.form {
             Form::Hosts => schema::HOSTS,
             Form::Plan => schema::PLAN,
+            Form::Explanation => schema::EXPLANATION,
             Form::Compat => schema::COMPAT,
         })?;
         Ok(ExitStatus::Ok)

@@ -54,7 +54,10 @@ impl Tabular for Compat {
                     "TensorFlow, with the compat package",
                     Cell::maybe(tensorflow.newest_forward.as_ref()),
                 ),
-                ("TensorFlow, all", Cell::from(supported.join(" "))),
+                (
+                    "TensorFlow, all",
+                    Cell::maybe((!supported.is_empty()).then(|| supported.join(" "))),
+                ),
             ]);
         }
         if let Some(below) = &answer.cudnn_below {
@@ -84,7 +87,9 @@ impl Tabular for Compat {
         });
         vec![
             Grid::of_pairs(pairs),
-            Grid::new(["RULE", "BECAUSE", "SOURCE"]).with_rows(reasons),
+            Grid::new(["RULE", "BECAUSE", "SOURCE"])
+                .with_rows(reasons)
+                .noting(2),
         ]
     }
 }

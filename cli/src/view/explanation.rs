@@ -162,7 +162,8 @@ impl Tabular for Explanation {
             Grid::new(["PASSES", "RULE", "FACT", "SOURCE"])
                 .titled(title)
                 .when_empty("nothing was asked")
-                .with_rows(walk),
+                .with_rows(walk)
+                .noting(3),
             Grid::new(["TENSORFLOW", "VARIANT", "FIT", "RULE", "BECAUSE", "REMEDY"])
                 .titled("Everything that was considered, in the order in which it would be chosen")
                 .with_rows(others),

@@ -1,6 +1,17 @@
 //! A table before it has a form.
 
-use comfy_table::{Attribute, Color, ContentArrangement, Table, presets};
+use std::borrow::Cow;
+
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
+
+/// Between two columns.
+const GAP: u16 = 2;
+
+/// A word that is longer, an address mostly, may break.
+const LONGEST_WHOLE_WORD: u16 = 40;
+
+/// Of a column with such words alone.
+const LEAST_WIDTH: u16 = 20;
 
 /// Title, columns and rows.
 #[derive(Debug, Default)]
@@ -10,6 +21,8 @@ pub struct Grid {
     rows: Vec<Vec<Cell>>,
     /// Said instead of an empty table.
     when_empty: &'static str,
+    /// The column whose texts stand below the table.
+    noted: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +77,14 @@ impl Grid {
         self
     }
 
+    /// For a person the texts of this column stand below the table, each once, with a number in their place: addresses
+    /// stay whole, and what is read line by line gets the room.
+    #[must_use]
+    pub fn noting(mut self, column: usize) -> Self {
+        self.noted = Some(column);
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -82,6 +103,7 @@ impl Grid {
         if self.rows.is_empty() {
             return format!("{title}{}\n", self.when_empty);
         }
+        let (rows, notes) = self.with_notes();
         let mut table = Table::new();
         table.load_style(presets::NOTHING).force_no_tty();
         if let Some(width) = width {
@@ -97,18 +119,71 @@ impl Grid {
             table.set_header(self.header.iter().map(header).collect::<Vec<_>>());
         }
         table.add_rows(
-            self.rows
-                .iter()
+            rows.iter()
                 .map(|row| row.iter().map(Cell::styled).collect::<Vec<_>>()),
         );
         for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+            column.set_padding((0, GAP));
+        }
+        let least = self.least_widths(&rows);
+        if width.is_some_and(|width| least.iter().sum::<u16>() <= width) {
+            for (column, least) in table.column_iter_mut().zip(least) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+            }
         }
         let lines: Vec<String> = table
             .lines()
             .map(|line| line.trim_end().to_owned())
             .collect();
-        format!("{title}{}\n", lines.join("\n"))
+        let numbered = notes.iter().zip(1..);
+        let notes: String = numbered
+            .map(|(note, number)| format!("[{number}] {note}\n"))
+            .collect();
+        format!("{title}{}\n{notes}", lines.join("\n"))
+    }
+
+    /// The rows as they stand in the table, and the notes below it.
+    fn with_notes(&self) -> (Cow<'_, [Vec<Cell>]>, Vec<String>) {
+        let Some(column) = self.noted else {
+            return (Cow::Borrowed(&self.rows), Vec::new());
+        };
+        let mut notes: Vec<String> = Vec::new();
+        let mut rows = self.rows.clone();
+        for cell in rows.iter_mut().filter_map(|row| row.get_mut(column)) {
+            let known = notes.iter().position(|note| *note == cell.text);
+            let index = known.unwrap_or_else(|| {
+                notes.push(cell.text.clone());
+                notes.len() - 1
+            });
+            cell.text = format!("[{}]", index + 1);
+        }
+        (Cow::Owned(rows), notes)
+    }
+
+    /// Of each column, gap included: as wide as its longest word, so that names do not break where prose can.
+    fn least_widths(&self, rows: &[Vec<Cell>]) -> Vec<u16> {
+        let longest = |text: &str| {
+            let words = text.split_whitespace();
+            let lengths = words.map(|word| u16::try_from(word.chars().count()).unwrap_or(u16::MAX));
+            lengths
+                .map(|length| match length > LONGEST_WHOLE_WORD {
+                    true => LEAST_WIDTH,
+                    false => length,
+                })
+                .max()
+                .unwrap_or(0)
+        };
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let mut widths = vec![0; columns];
+        for (width, name) in widths.iter_mut().zip(&self.header) {
+            *width = longest(name);
+        }
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = longest(&cell.text).max(*width);
+            }
+        }
+        widths.into_iter().map(|width| width + GAP).collect()
     }
 
     pub(super) fn to_text(&self) -> String {

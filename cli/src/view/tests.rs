@@ -69,6 +69,44 @@ fn plan() -> Plan {
 }
 
 #[test]
+fn long_texts_stand_once_below_the_table() {
+    let row = |fact: &str, source: &str| vec![Cell::from(fact), Cell::from(source)];
+    let rows = [row("one", "x"), row("two", "y"), row("three", "x")];
+    let grid = Grid::new(["FACT", "SOURCE"]).with_rows(rows).noting(1);
+    let table = grid.to_table(None, false);
+    assert_eq!(
+        table,
+        "FACT   SOURCE\none    [1]\ntwo    [2]\nthree  [1]\n[1] x\n[2] y\n"
+    );
+    assert_eq!(grid.to_text(), "one\tx\ntwo\ty\nthree\tx\n");
+}
+
+#[test]
+fn names_do_not_break_where_prose_can() {
+    let narrow = |width| {
+        let output = Output {
+            format: Format::Table,
+            width: Some(width),
+            colour: false,
+        };
+        output.tables(&plan())
+    };
+    let table = narrow(60);
+    assert!(
+        table
+            .lines()
+            .any(|line| line.starts_with("a100  tf2.15.1-cuda12.2  native ")),
+        "{table}"
+    );
+    assert!(
+        table.lines().all(|line| line.chars().count() <= 60),
+        "{table}"
+    );
+    // No room for every name: what is there is shared out.
+    assert!(narrow(20).lines().all(|line| line.chars().count() <= 20));
+}
+
+#[test]
 fn a_plan_shows_variants_then_hosts_then_who_is_left_out() {
     insta::assert_snapshot!(plain(&plan()));
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::upgrade::drivers_that_do;
+
 /// Hosts that get nothing for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOutGroup {
@@ -102,10 +104,8 @@ impl Serving<'_> {
                 self.to
             ),
             remedy: format!(
-                "upgrade them to ≥ {}{}; {} then runs",
-                self.to,
-                self.last_branch
-                    .map_or_else(String::new, |last| format!(" (R{last} at most)")),
+                "upgrade them to {}; {} then runs",
+                drivers_that_do(self.to, self.last_branch),
                 self.variant
             ),
         }

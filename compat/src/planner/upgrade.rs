@@ -43,6 +43,14 @@ pub enum Effect {
     Saves,
 }
 
+/// "≥ 450.80.02 (R580 at most)": the drivers that will do.
+pub fn drivers_that_do(oldest: impl fmt::Display, last_branch: Option<u32>) -> String {
+    match last_branch {
+        Some(last) => format!("≥ {oldest} (R{last} at most)"),
+        None => format!("≥ {oldest}"),
+    }
+}
+
 /// The upgrades that a plan's outcome suggests, those for most hosts first.
 pub(super) fn upgrades(
     question: &Question<'_>,
@@ -183,15 +191,13 @@ impl fmt::Display for Upgrade {
             [one] => one.to_string(),
             hosts => format!("{} hosts", hosts.len()),
         };
+        let to = drivers_that_do(&self.to, self.last_branch);
         match self.from.as_slice() {
-            [] => write!(f, "install a driver ≥ {} on {hosts}", self.to)?,
-            [one] => write!(f, "upgrade {hosts} from {one} to ≥ {}", self.to)?,
+            [] => write!(f, "install a driver {to} on {hosts}")?,
+            [one] => write!(f, "upgrade {hosts} from {one} to {to}")?,
             [oldest, .., newest] => {
-                write!(f, "upgrade {hosts} from {oldest}…{newest} to ≥ {}", self.to)?;
+                write!(f, "upgrade {hosts} from {oldest}…{newest} to {to}")?;
             }
-        }
-        if let Some(last) = self.last_branch {
-            write!(f, " (R{last} at most)")?;
         }
         match self.effect {
             Effect::Serves => write!(

@@ -38,7 +38,8 @@ pub fn known_gap(
         .find(|gap| gap.capabilities.contains(&gpu.capability()) && release.minor <= gap.until);
     let Some(gap) = gap else { return Ok(()) };
     let remedy = match gap.alternatives.as_slice() {
-        [] => "wait for a TensorFlow newer than the catalog, or leave the host out".to_owned(),
+        [] => "wait for a TensorFlow newer than the catalog, or take an image that others built for it (tfleet image add)"
+            .to_owned(),
         alternatives => format!(
             "no wheel from the index serves it; instead: {}",
             alternatives.join(", or ")

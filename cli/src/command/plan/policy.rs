@@ -12,7 +12,8 @@ use crate::error::Error;
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Policy")]
 pub struct PolicyOptions {
-    /// A TOML file: preference, rebalance, cpu_fallback, forward_compatibility, mixed_gpus, intermediate_code
+    /// A TOML file with any of preference = "newest", "uniform" or a version; rebalance, cpu_fallback and
+    /// forward_compatibility = true; mixed_gpus = "all" or "some"; intermediate_code = "strict" or "lenient"
     #[arg(long = "policy", value_name = "FILE")]
     file: Option<PathBuf>,
     /// newest (for each host), uniform (as few versions as serve all), or a version to prefer wherever it runs

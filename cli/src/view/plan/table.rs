@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-use tfleet_compat::{LeftOutGroup, LeftOutHost, PlanDiff, Serving};
+use tfleet_compat::{LeftOutGroup, LeftOutHost, PlanDiff, Serving, drivers_that_do};
 
 use super::{Plan, Unplaced, Upgrade, WhatIf};
 use crate::view::{Cell, Grid, Tabular, Tone};
@@ -73,7 +73,7 @@ impl Plan {
             "CUDNN",
             "PYTHON",
             "BASE",
-            "ARCHITECTURE",
+            "ARCH",
             "HOSTS",
         ])
         .when_empty(if self.unplaced.is_empty() {
@@ -148,10 +148,7 @@ fn upgrades_grid(upgrades: &[Upgrade]) -> Grid {
         vec![
             Cell::from(names(&hosts)),
             Cell::from(from),
-            Cell::from(match upgrade.last_branch {
-                Some(last) => format!("≥ {} (R{last} at most)", upgrade.to),
-                None => format!("≥ {}", upgrade.to),
-            }),
+            Cell::from(drivers_that_do(&upgrade.to, upgrade.last_branch)),
             Cell::from(match upgrade.effect {
                 "saves" => format!("the variant {} disappears", upgrade.variant),
                 _ => format!("served by {}", upgrade.variant),
