@@ -49,11 +49,16 @@ fn the_quickstarts_recipes_pin_every_cuda_wheel() {
             .iter()
             .filter(|requirement| requirement.contains("-cu11=="))
             .count(),
-        10
+        11
     );
     assert!(
         old.requirements
             .contains(&"nvidia-cudnn-cu11==8.7.0.84".to_owned())
+    );
+    // The extra of TensorFlow 2.14 lacks it, and this cuDNN ends the process without it.
+    assert!(
+        old.requirements
+            .contains(&"nvidia-cuda-nvrtc-cu11==11.8.89".to_owned())
     );
 
     let cpu = recipe("2.15.1", Architecture::X86_64, Recipe::for_cpu).unwrap();
