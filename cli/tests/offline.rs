@@ -281,8 +281,8 @@ fn a_policy_file_decides_and_a_flag_wins_over_it() {
 fn one_host_is_explained() {
     let hosts = fleet_of_400();
     let plan = ["plan", "--offline", "--hosts", hosts.to_str().unwrap()];
-    let explain = |host: &str| answer("explanation", &[&plan[..], &["--explain", host]].concat());
-    let explanation = explain("lyon-001");
+    let explain = ["--explain", "lyon-001"];
+    let explanation = answer("explanation", &[&plan[..], &explain].concat());
     assert_eq!(explanation["host"], "lyon-001");
     let considered = explanation["considered"].as_array().unwrap();
     assert!(considered.iter().any(|one| one["compatibility"] == "minor"));

@@ -17,7 +17,7 @@ use serde_json::Value;
 pub use coordinator::Coordinator;
 pub use operator::{Answer, Operator};
 
-use crate::lab::{Programs, TestLab, run};
+use crate::lab::{EngineKind, HostDescription, Programs, TestLab, run};
 
 /// A lab whose hosts are enrolled and connected.
 pub struct TestFleet {
@@ -36,7 +36,24 @@ impl TestFleet {
         Self::building(lab, BUILD)
     }
 
-    /// The same with another table `[build]` in the coordinator's configuration.
+    /// A fleet with a builder and these hosts, whose owners have this policy.
+    pub fn under_policy(
+        policy: &str,
+        hosts: impl IntoIterator<Item = HostDescription>,
+    ) -> Result<Self> {
+        let folder = tempfile::TempDir::new()?;
+        let path = folder.path().join("policy.toml");
+        fs::write(&path, policy)?;
+        let mut lab = TestLab::builder()
+            .builder_engine(EngineKind::System)
+            .policy(&path);
+        for host in hosts {
+            lab = lab.host(host);
+        }
+        Self::up(lab.up()?)
+    }
+
+    /// The same as [`Self::up`] with another table `[build]` in the coordinator's configuration.
     pub fn building(lab: TestLab, build: &str) -> Result<Self> {
         let fleet = Self::coordinated(lab, build)?;
         let names: Vec<String> = fleet

@@ -1,11 +1,8 @@
 //! Every way in which a host gives its GPUs to containers, asked for by `tfleet run`, and what a runtime refuses.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 use tfleet_tests::harness::TestFleet;
-use tfleet_tests::lab::{EngineKind, GpuAccess, HostDescription, TestLab, run};
+use tfleet_tests::lab::{EngineKind, GpuAccess, HostDescription, run};
 
 /// Host, engine, what is set up there, what the agent must take.
 const HOSTS: [(&str, EngineKind, &[GpuAccess], &str); 3] = [
@@ -34,16 +31,7 @@ fn host(name: &str, engine: EngineKind, ways: &[GpuAccess]) -> HostDescription {
 }
 
 fn fleet(hosts: impl IntoIterator<Item = HostDescription>) -> Result<TestFleet> {
-    let folder = TempDir::new()?;
-    let policy = folder.path().join("policy.toml");
-    fs::write(&policy, "exec = true\n")?;
-    let mut lab = TestLab::builder()
-        .builder_engine(EngineKind::System)
-        .policy(&policy);
-    for host in hosts {
-        lab = lab.host(host);
-    }
-    TestFleet::up(lab.up()?)
+    TestFleet::under_policy("exec = true\n", hosts)
 }
 
 /// Numbers of the GPUs in a container.

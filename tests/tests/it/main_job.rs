@@ -1,29 +1,18 @@
 //! The main job on every generation of engine: enrol, deliver, tag, run, look inside, stop, remove.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tempfile::TempDir;
 use tfleet_tests::harness::{TestFleet, eventually};
-use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
+use tfleet_tests::lab::{EngineKind, HostDescription, run};
 
 /// What a host's owner allows in these tests.
 const POLICY: &str = "exec = true\nbind_prefixes = [\"/srv/tfleet-test\"]\n";
 
 /// A fleet with a builder.
 pub fn fleet(hosts: Vec<HostDescription>) -> Result<TestFleet> {
-    let folder = TempDir::new()?;
-    let policy = folder.path().join("policy.toml");
-    fs::write(&policy, POLICY)?;
-    let mut lab = TestLab::builder()
-        .builder_engine(EngineKind::System)
-        .policy(&policy);
-    for host in hosts {
-        lab = lab.host(host);
-    }
-    TestFleet::up(lab.up()?)
+    TestFleet::under_policy(POLICY, hosts)
 }
 
 fn gpu_host(name: &str, engine: EngineKind) -> HostDescription {

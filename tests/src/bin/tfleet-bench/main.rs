@@ -25,7 +25,8 @@ enum Benchmark {
     Variants(variants::Arguments),
 }
 
-/// Goals decide nothing here: a benchmark that could be run has succeeded, whatever it measured.
+/// Goals decide nothing here: a benchmark that could be run has succeeded, whatever it measured. An image that does not do what
+/// its row says is no measurement.
 fn main() -> ExitCode {
     let run = match &Arguments::parse().benchmark {
         Benchmark::MainJob(arguments) => main_job::run(arguments),

@@ -4,9 +4,8 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use tempfile::TempDir;
 use tfleet_tests::harness::TestFleet;
-use tfleet_tests::lab::{Engine, EngineKind, TestLab, run};
+use tfleet_tests::lab::{Engine, run};
 
 use super::measured::{Answer, Measured, SCRIPT};
 use super::row::Row;
@@ -24,16 +23,8 @@ impl Stage {
             "Starting {} engines and a coordinator",
             rows.len() + 1
         ));
-        let folder = TempDir::new()?;
-        let policy = folder.path().join("policy.toml");
-        fs::write(&policy, "exec = true\n")?;
-        let mut lab = TestLab::builder()
-            .builder_engine(EngineKind::System)
-            .policy(&policy);
-        for row in rows {
-            lab = lab.host(row.host());
-        }
-        let fleet = TestFleet::up(lab.up()?)?;
+        let hosts = rows.iter().map(|row| row.host());
+        let fleet = TestFleet::under_policy("exec = true\n", hosts)?;
         Ok(Self { fleet })
     }
 
