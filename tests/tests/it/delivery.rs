@@ -307,31 +307,3 @@ async fn too_little_room_is_told_with_numbers_before_anything_is_fetched() {
     );
     assert_eq!(origin.take_asked(), []);
 }
-
-/// The highest resident memory of this process so far, in bytes. Each test is a process of its own under nextest.
-fn peak_memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_layer_of_over_a_gigabyte_passes_in_less_than_100_mebibytes() {
-    let site = Site::new(EngineKind::System);
-    let image = large("one", 1100);
-    let origin = Origin::start(vec![image.clone()]).await;
-    let started = std::time::Instant::now();
-    let (outcome, progress) = site.deliver(&origin, &image, TAG).await;
-    outcome.unwrap();
-    let (peak, seconds) = (peak_memory_bytes() >> 20, started.elapsed().as_secs_f64());
-    println!(
-        "{} MB of content, {} MB on the wire: {seconds:.1} s, {peak} MiB",
-        progress.content_bytes / 1_000_000,
-        progress.wire_bytes / 1_000_000
-    );
-    // Both ends of the wire are in this process.
-    assert!(peak < 100, "{peak} MiB");
-}
