@@ -29,10 +29,10 @@ lint: ## Formatting, clippy, licences
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --log-level error check licenses bans sources
 
-bench: ## Delivery against `docker save | docker load`, side by side (as root, some minutes)
-	@deploy/prepare.sh engines
+bench-delivery: ## Delivery against docker save | load, a registry and skopeo (as root, half an hour; SMALL=1: less)
+	@deploy/prepare.sh engines peers
 	cargo build --release --locked --workspace --bins --lib
-	cargo run --release --locked -p tfleet-tests --bin tfleet-bench -- main-job $(if $(SMALL),--small)
+	cargo run --release --locked -p tfleet-tests --bin tfleet-bench -- delivery $(if $(SMALL),--small) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-planning: ## Planning 100,000 hosts, against sorting them
 	@deploy/prepare.sh build
@@ -48,4 +48,4 @@ agent-portable: ## The agent for any distribution with glibc 2.17 or newer, in t
 	@deploy/prepare.sh build zigbuild
 	@deploy/agent/build-portable.sh
 
-.PHONY: help quickstart quickstart-down build test lint bench bench-planning bench-variants agent-portable
+.PHONY: help quickstart quickstart-down build test lint bench-delivery bench-planning bench-variants agent-portable

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing on this machine, and only that: distribution packages, crates, Python packages.
-# Usage: prepare.sh [build] [engines] [nextest] [deny] [zigbuild]
+# Usage: prepare.sh [build] [engines] [peers] [nextest] [deny] [zigbuild]
 set -euo pipefail
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
@@ -40,6 +40,8 @@ for what in "$@"; do
         # From Debian 13 on the command line is a package of its own.
         command -v docker >/dev/null || packages docker-cli
         ;;
+    # What tfleet's delivery is measured against.
+    peers) packages docker-registry openssl skopeo ;;
     nextest)
         # binutils: a test reads the symbol versions that the agent needs.
         packages binutils

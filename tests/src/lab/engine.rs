@@ -65,8 +65,8 @@ impl fmt::Display for EngineKind {
 /// What the engine's containers are connected to.
 #[derive(Clone, Debug)]
 pub enum EngineNetwork {
-    /// `docker0` in the host's own network namespace.
-    Own,
+    /// `docker0` in the host's own network namespace. A registry at an address of this range may have any certificate.
+    Own { registries: String },
     /// A bridge that the lab made in the machine's namespace; the engine touches neither `docker0` nor iptables.
     Shared { bridge: String },
 }
@@ -253,11 +253,16 @@ impl Engine {
                 "containerd-snapshotter": self.kind == EngineKind::TrixieContainerd,
             },
         });
-        if let EngineNetwork::Shared { bridge } = &self.network {
-            config["bridge"] = json!(bridge);
-            config["iptables"] = json!(false);
-            config["ip-forward"] = json!(false);
-            config["ip-masq"] = json!(false);
+        match &self.network {
+            EngineNetwork::Own { registries } => {
+                config["insecure-registries"] = json!([registries]);
+            }
+            EngineNetwork::Shared { bridge } => {
+                config["bridge"] = json!(bridge);
+                config["iptables"] = json!(false);
+                config["ip-forward"] = json!(false);
+                config["ip-masq"] = json!(false);
+            }
         }
         if let Some(folder) = &self.gpus.cdi_folder {
             config["features"]["cdi"] = json!(true);

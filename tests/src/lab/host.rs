@@ -69,7 +69,9 @@ impl Host {
             description.engine,
             folder.join("engine"),
             cell.clone(),
-            EngineNetwork::Own,
+            EngineNetwork::Own {
+                registries: ground.lab.network(),
+            },
             gpus,
         );
         let agent = Agent::new(

@@ -31,6 +31,11 @@ impl LabId {
         Ipv4Addr::new(10, 88, self.0, 1)
     }
 
+    /// The range of both, as CIDR.
+    pub fn network(self) -> String {
+        format!("10.88.{}.0/24", self.0)
+    }
+
     /// The address of the host at `index`.
     pub fn host_address(self, index: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 88, self.0, 10 + index)

@@ -70,6 +70,11 @@ impl HostNetwork {
         self.counter("rx_bytes")
     }
 
+    /// Both together.
+    pub fn passed_bytes(&self) -> Result<u64, LabError> {
+        Ok(self.sent_bytes()? + self.received_bytes()?)
+    }
+
     /// Of our end of the cable.
     fn counter(&self, name: &str) -> Result<u64, LabError> {
         let file = PathBuf::from(format!("/sys/class/net/{}/statistics/{name}", self.cable));

@@ -1,6 +1,6 @@
 //! `tfleet-bench`: measures the real programs on real engines that are started for the run.
 
-mod main_job;
+mod delivery;
 mod report;
 mod speak;
 mod variants;
@@ -21,7 +21,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Benchmark {
-    MainJob(main_job::Arguments),
+    Delivery(delivery::Arguments),
     Variants(variants::Arguments),
 }
 
@@ -29,7 +29,7 @@ enum Benchmark {
 /// its row says is no measurement.
 fn main() -> ExitCode {
     let run = match &Arguments::parse().benchmark {
-        Benchmark::MainJob(arguments) => main_job::run(arguments),
+        Benchmark::Delivery(arguments) => delivery::run(arguments),
         Benchmark::Variants(arguments) => variants::run(arguments),
     };
     match run {

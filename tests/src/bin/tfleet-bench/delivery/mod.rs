@@ -1,4 +1,4 @@
-//! tfleet's delivery against `docker save | docker load`, side by side in one run.
+//! tfleet's delivery against every other way to move an image, side by side in one run.
 
 mod arguments;
 mod image;
@@ -6,18 +6,17 @@ mod measure;
 mod report;
 mod rounds;
 mod row;
-mod save_load;
 mod stage;
 mod synthetic;
 mod table;
-mod tfleet;
+mod way;
 
 use anyhow::Result;
 
 pub use arguments::Arguments;
 
 use crate::speak::{say, tell};
-use image::{Image, Revision};
+use image::Image;
 use report::Report;
 use stage::Stage;
 
@@ -45,11 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn measured(arguments: &Arguments, image: &Image, stage: &Stage) -> Result<Report> {
     let storing = image.store(stage)?;
     stage.fill_source()?;
-    let archives = [
-        stage.archive_bytes(Revision::First)?,
-        stage.archive_bytes(Revision::Rebuild)?,
-    ];
-    let rounds = rounds::run(stage, arguments.rounds, &archives)?;
+    let rounds = rounds::run(stage, arguments.rounds)?;
     Ok(Report {
         machine: stage.machine()?,
         image: image.to_string(),

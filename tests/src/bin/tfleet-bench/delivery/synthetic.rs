@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tfleet_tests::lab::{Engine, run};
 
-use crate::main_job::image::Revision;
+use super::image::Revision;
 
 /// Files of one kind: their number and size, and how many of each 64 bytes are random. Measured on real images, zstd
 /// makes about a third of Python files, two thirds of CUDA libraries, and nothing of what is compressed already.

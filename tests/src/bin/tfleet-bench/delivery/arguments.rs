@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Delivery of an image against `docker save | docker load` of the same image
+/// Delivery of an image against every other way to move the same image
 #[derive(Args)]
 pub struct Arguments {
     /// How often everything is measured
@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "target/bench/main-job.json"
+        default_value = "target/bench/delivery.json"
     )]
     pub report: PathBuf,
 }

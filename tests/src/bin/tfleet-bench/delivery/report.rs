@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::main_job::row::{Row, Unit};
+use super::row::{Row, Unit};
 
 pub struct Report {
     pub machine: String,
@@ -26,22 +26,26 @@ impl Report {
 }
 
 impl Row {
-    /// Part, value and unit: "first delivery: wall time, seconds".
+    /// Part, value, unit and what it is compared with: "one host, first delivery: wall time, seconds, against skopeo copy".
     pub fn name(&self) -> String {
         let unit = match self.unit {
             Unit::Seconds => "seconds",
             Unit::Bytes => "bytes",
         };
-        format!("{}: {}, {unit}", self.part.title(), self.what)
+        let against = match self.against {
+            Some(against) => format!(", against {}", against.name),
+            None => String::new(),
+        };
+        format!("{}: {}, {unit}{against}", self.part.title(), self.what)
     }
 
-    /// `value` is the ratio: above 1, tfleet is better.
+    /// `value` is the ratio as the goal reads.
     fn json(&self) -> Value {
         json!({
             "row": self.name(),
             "ours": self.ours,
-            "against": self.against,
-            "value": self.times(),
+            "against": self.against.map(|against| against.value),
+            "value": self.ratio(),
             "goal": self.goal.map(|goal| goal.show()),
             "met": self.met(),
         })

@@ -5,10 +5,10 @@ use std::fmt;
 use anyhow::Result;
 use tfleet_tests::lab::run;
 
-use crate::main_job::arguments::Arguments;
-use crate::main_job::measure::{Peaks, Watch};
-use crate::main_job::stage::Stage;
-use crate::main_job::synthetic;
+use super::arguments::Arguments;
+use super::measure::{Peaks, Watch};
+use super::stage::Stage;
+use super::synthetic;
 use crate::speak::tell;
 
 pub enum Image {
@@ -35,6 +35,10 @@ impl Revision {
     /// As the agent tags it.
     pub fn our_tag(self) -> String {
         format!("tfleet/{}", self.release())
+    }
+
+    pub fn file_name(self) -> String {
+        format!("{RELEASE}-v{}", self.number())
     }
 
     /// On `source` and `peer`, where tfleet must not take it away.
@@ -70,18 +74,18 @@ impl Image {
         }
     }
 
-    /// At the peak: builder, coordinator, three engines, and what a load needs besides.
+    /// At the peak: builder, coordinator, three engines, two archives, a registry, and what a load needs besides.
     pub fn disk_gb(&self) -> u32 {
         match self {
-            Self::Tensorflow(_) => 16,
-            Self::Synthetic => 14,
+            Self::Tensorflow(_) => 22,
+            Self::Synthetic => 20,
         }
     }
 
     pub fn patience(&self) -> &'static str {
         match self {
-            Self::Tensorflow(_) => "a package index, and about 15 minutes",
-            Self::Synthetic => "and about 8 minutes",
+            Self::Tensorflow(_) => "a package index, and about 30 minutes",
+            Self::Synthetic => "and about 20 minutes",
         }
     }
 

@@ -1,4 +1,4 @@
-//! Peaks of a process while something happens: its resident memory, and the disk that its folder takes.
+//! What happens meanwhile: the peaks of a process and its folder, and what the disk writes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -103,6 +103,44 @@ fn disk(folder: &Path) -> u64 {
         .sum()
 }
 
+/// Counts what the disk below a folder writes, whoever caused it.
+pub struct DiskWrites {
+    /// The block device's statistics. None: the folder is on none, or not directly.
+    statistics: Option<PathBuf>,
+    before: u64,
+}
+
+impl DiskWrites {
+    /// Begins when all that was written before is on the disk.
+    pub fn start(folder: &Path) -> Result<Self> {
+        let device = fs::metadata(folder)?.dev();
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let path = PathBuf::from(format!("/sys/dev/block/{major}:{minor}/stat"));
+        let statistics = path.exists().then_some(path);
+        rustix::fs::sync();
+        let before = written(statistics.as_deref())?;
+        Ok(Self { statistics, before })
+    }
+
+    /// The bytes until all is on the disk.
+    pub fn end(self) -> Result<Option<u64>> {
+        rustix::fs::sync();
+        let after = written(self.statistics.as_deref())?;
+        Ok(self.statistics.map(|_| after - self.before))
+    }
+}
+
+/// The seventh number of the kernel's `Documentation/block/stat.rst`: sectors of 512 bytes that were written.
+fn written(statistics: Option<&Path>) -> Result<u64> {
+    let Some(path) = statistics else { return Ok(0) };
+    let text = fs::read_to_string(path)?;
+    let sectors = text.split_whitespace().nth(6);
+    let sectors: u64 = sectors
+        .with_context(|| format!("{} has too few numbers", path.display()))?
+        .parse()?;
+    Ok(sectors * 512)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +156,17 @@ mod tests {
         let peaks = watch.end().unwrap();
         assert!(peaks.memory_bytes > touched.len() as u64, "{peaks:?}");
         assert!(peaks.disk_bytes >= 1 << 20, "{peaks:?}");
+    }
+
+    #[test]
+    fn what_is_written_to_a_disk_is_counted() {
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        let writes = DiskWrites::start(folder.path()).unwrap();
+        fs::write(folder.path().join("file"), vec![1; 4 << 20]).unwrap();
+        // Without a disk of its own nothing is said.
+        if let Some(bytes) = writes.end().unwrap() {
+            assert!(bytes >= 4 << 20, "{bytes}");
+        }
     }
 
     #[test]
