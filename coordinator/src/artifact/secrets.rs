@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use memchr::memmem;
 
 /// A text that no image may hold. Its value never shows in logs.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Secret {
     /// What it is, for the person who must act: "the password of build.proxy".
     pub name: String,
-    text: Vec<u8>,
+    /// Made once: that costs more than finding nothing in one piece of a layer.
+    text: memmem::Finder<'static>,
 }
 
 /// The secrets that a build was given.
@@ -34,10 +35,18 @@ impl Secret {
         let text = text.into();
         (text.len() >= SHORTEST_BYTES).then(|| Self {
             name: name.into(),
-            text,
+            text: memmem::Finder::new(&text).into_owned(),
         })
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.text.needle()) == (&other.name, other.text.needle())
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +72,7 @@ impl Secrets {
         match self
             .0
             .iter()
-            .find(|secret| memmem::find(text, &secret.text).is_some())
+            .find(|secret| secret.text.find(text).is_some())
         {
             Some(secret) => Err(SecretFound {
                 name: secret.name.clone(),
@@ -76,7 +85,7 @@ impl Secrets {
     /// `text` with every secret replaced, fit for a log.
     pub fn redact(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| {
-            match std::str::from_utf8(&secret.text) {
+            match std::str::from_utf8(secret.text.needle()) {
                 Ok(plain) => text.replace(plain, "***"),
                 Err(_) => text,
             }
@@ -86,7 +95,7 @@ impl Secrets {
     fn longest(&self) -> usize {
         self.0
             .iter()
-            .map(|secret| secret.text.len())
+            .map(|secret| secret.text.needle().len())
             .max()
             .unwrap_or(0)
     }
