@@ -7,10 +7,9 @@
 
 use std::io::{self, BufReader, Read};
 
-use sha2::{Digest as _, Sha256};
 use tfleet_compat::Architecture;
 use tfleet_proto::model::artifact::{ArtifactFormat, ArtifactIndex, Layer};
-use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::digest::{Digest, Hasher};
 
 use super::entries::{Entries, Kind, Node, TarError};
 use super::image_config::{self, ConfigError};
@@ -217,10 +216,10 @@ impl ArchiveReader<'_> {
         }
         let hashed = Hashed {
             input,
-            hasher: Sha256::new(),
+            hasher: Hasher::new(),
         };
         let hashed = normalise(hashed, times, &mut scan).map_err(unwrapped)?;
-        let original = Digest::from_bytes(hashed.hasher.finalize().into());
+        let original = hashed.hasher.finish();
         let layer = scan.into_inner().output.finish()?;
         Ok(match &self.origin {
             Origin::Build { base } => {

@@ -10,9 +10,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 use tfleet_proto::model::artifact::Chunk;
-use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::digest::{Digest, Hasher};
 
 use super::intake::Intake;
 use super::{StoreError, write_whole};
@@ -75,7 +74,7 @@ impl<'a> ChunkWriter<'a> {
 
 /// Writes a chunk's file.
 pub fn write(path: &Path, frame: &[u8]) -> Result<(), StoreError> {
-    write_whole(path, &[frame, &TRAILER_HEAD, &Sha256::digest(frame)])
+    write_whole(path, &[frame, &TRAILER_HEAD, Digest::of(frame).as_bytes()])
 }
 
 /// Whether the file at `path` is what was written, whatever its length.
@@ -96,7 +95,7 @@ fn whole_frame(path: &Path) -> Option<u64> {
 
 /// Reads the frame and compares its hash with that in the trailer, in a few kilobytes of memory.
 fn has_its_trailer(file: &mut File, frame_bytes: u64) -> io::Result<bool> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     let mut buffer = vec![0; 128 << 10];
     let mut frame = file.take(frame_bytes);
     loop {
@@ -108,7 +107,7 @@ fn has_its_trailer(file: &mut File, frame_bytes: u64) -> io::Result<bool> {
     let mut trailer = [0; TRAILER_BYTES];
     file.read_exact(&mut trailer)?;
     let (head, written) = trailer.split_at(TRAILER_HEAD.len());
-    Ok(head == TRAILER_HEAD && written == &hasher.finalize()[..])
+    Ok(head == TRAILER_HEAD && written == hasher.finish().as_bytes())
 }
 
 /// Proves that the stored frame is the one that was written.

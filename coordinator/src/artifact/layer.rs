@@ -9,9 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
-use sha2::{Digest as _, Sha256};
 use tfleet_proto::model::artifact::{Chunk, LARGEST_CHUNK_BYTES, Layer};
-use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::digest::Hasher;
 
 use super::StoreError;
 use super::chunk::ChunkWriter;
@@ -64,7 +63,7 @@ impl ChunkPool {
             buffer: Vec::with_capacity(CHUNK),
             sent: 0,
             chunks: Vec::new(),
-            hasher: Sha256::new(),
+            hasher: Hasher::new(),
             size_bytes: 0,
         }
     }
@@ -99,7 +98,7 @@ pub struct LayerWriter<'pool> {
     buffer: Vec<u8>,
     sent: usize,
     chunks: Vec<(usize, Chunk)>,
-    hasher: Sha256,
+    hasher: Hasher,
     size_bytes: u64,
 }
 
@@ -118,7 +117,7 @@ impl LayerWriter<'_> {
         }
         self.chunks.sort_unstable_by_key(|(number, _)| *number);
         Ok(Layer {
-            diff_id: Digest::from_bytes(self.hasher.finalize().into()),
+            diff_id: self.hasher.finish(),
             size_bytes: self.size_bytes,
             chunks: self.chunks.into_iter().map(|(_, chunk)| chunk).collect(),
         })

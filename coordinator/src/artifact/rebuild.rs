@@ -6,10 +6,9 @@
 use std::io::{self, Write};
 
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tar::{EntryType, Header};
 use tfleet_proto::model::artifact::{ArtifactIndex, Layer};
-use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::digest::{Digest, Hasher};
 
 use super::archive::Hashed;
 use super::content::LayerContent;
@@ -101,14 +100,14 @@ fn put_layer<W: Write>(
     output.write_all(header(&blob(&layer.diff_id), layer.size_bytes).as_bytes())?;
     let mut hashed = Hashed {
         input: LayerContent::new(store, layer),
-        hasher: Sha256::new(),
+        hasher: Hasher::new(),
     };
     let copied =
         io::copy(&mut hashed, output).map_err(|error| match error.downcast::<StoreError>() {
             Ok(error) => RebuildError::Store(error),
             Err(error) => RebuildError::Write(error),
         })?;
-    let actual = Digest::from_bytes(hashed.hasher.finalize().into());
+    let actual = hashed.hasher.finish();
     if copied != layer.size_bytes || actual != layer.diff_id {
         return Err(RebuildError::Layer {
             expected: layer.diff_id,

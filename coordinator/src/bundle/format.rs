@@ -21,9 +21,8 @@
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tfleet_proto::model::artifact::LARGEST_FRAME_BYTES;
-use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::digest::{Digest, Hasher};
 
 const MAGIC: &[u8; 17] = b"tfleet.bundle.v1\n";
 /// What the first bytes of every version have.
@@ -97,7 +96,7 @@ impl Kind {
 #[derive(Debug)]
 pub struct Writer<W> {
     output: W,
-    hasher: Sha256,
+    hasher: Hasher,
     entries: u64,
 }
 
@@ -105,7 +104,7 @@ impl<W: Write> Writer<W> {
     pub fn begin(output: W) -> io::Result<Self> {
         let mut writer = Self {
             output,
-            hasher: Sha256::new(),
+            hasher: Hasher::new(),
             entries: 0,
         };
         writer.write(MAGIC)?;
@@ -139,7 +138,7 @@ impl<W: Write> Writer<W> {
     pub fn finish(mut self) -> io::Result<W> {
         let manifest = Manifest {
             entries: self.entries,
-            sha256: Digest::from_bytes(self.hasher.finalize().into()),
+            sha256: self.hasher.finish(),
         };
         let text = serde_json::to_vec(&manifest)?;
         self.output
@@ -168,7 +167,7 @@ pub fn length(headers: impl IntoIterator<Item = u64>) -> u64 {
 #[derive(Debug)]
 pub struct Reader<R> {
     input: R,
-    hasher: Sha256,
+    hasher: Hasher,
     position: u64,
     entries: u64,
     last: Option<(Kind, Digest)>,
@@ -181,7 +180,7 @@ impl<R: Read> Reader<R> {
     pub fn begin(input: R) -> Result<Self, FormatError> {
         let mut reader = Self {
             input,
-            hasher: Sha256::new(),
+            hasher: Hasher::new(),
             position: 0,
             entries: 0,
             last: None,
@@ -220,7 +219,7 @@ impl<R: Read> Reader<R> {
         length.copy_from_slice(&head[33..]);
         let length = u64::from_be_bytes(length);
         if head[0] == b'm' {
-            let sha256 = Digest::from_bytes(so_far.finalize().into());
+            let sha256 = so_far.finish();
             self.manifest(&name, length, sha256)?;
             return Ok(None);
         }

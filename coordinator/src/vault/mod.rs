@@ -11,9 +11,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
-use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::digest::{Digest, Hasher};
 
 pub use error::VaultError;
 
@@ -242,7 +241,7 @@ impl Vault {
 
 /// Copies to the end, and says the SHA-256 and the length of what passed.
 fn copy_hashed(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<(Digest, u64)> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut bytes = 0;
     loop {
@@ -256,7 +255,7 @@ fn copy_hashed(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<(Digest, u
         to.write_all(&buffer[..got])?;
         bytes += got as u64;
     }
-    Ok((Digest::from_bytes(hasher.finalize().into()), bytes))
+    Ok((hasher.finish(), bytes))
 }
 
 /// A file, or a folder of [`Vault::workplace`].

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 const PREFIX: &str = "sha256:";
 
@@ -20,10 +20,47 @@ pub struct DigestError {
     text: String,
 }
 
+/// Hashes content that comes in pieces.
+///
+/// ring's code for SHA-256 is vectorised also for processors without instructions of their own for it (before Ice Lake and
+/// Zen), on which many GPU hosts run.
+#[derive(Clone)]
+pub struct Hasher(Context);
+
+impl Hasher {
+    pub fn new() -> Self {
+        Self(Context::new(&SHA256))
+    }
+
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub fn finish(self) -> Digest {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.0.finish().as_ref());
+        Digest(bytes)
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hasher")
+    }
+}
+
 impl Digest {
-    /// Hashes `content`. For gigabytes, hash in pieces on a blocking thread and use [`Digest::from_bytes`].
+    /// Hashes `content`. For gigabytes, use a [`Hasher`] on a blocking thread.
     pub fn of(content: &[u8]) -> Self {
-        Self(Sha256::digest(content).into())
+        let mut hasher = Hasher::new();
+        hasher.update(content);
+        hasher.finish()
     }
 
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {

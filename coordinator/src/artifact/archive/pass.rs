@@ -2,14 +2,14 @@
 
 use std::io::{self, Read, Write};
 
-use sha2::{Digest as _, Sha256};
+use tfleet_proto::model::digest::Hasher;
 
 use super::LayerWriter;
 
 /// Hashes what is read.
 pub struct Hashed<R> {
     pub input: R,
-    pub hasher: Sha256,
+    pub hasher: Hasher,
 }
 
 impl<R: Read> Read for Hashed<R> {

@@ -3,11 +3,10 @@
 
 use std::io::Write as _;
 
-use sha2::{Digest as _, Sha256};
 use tfleet_proto::model::artifact::{
     ArtifactFormat, ArtifactIndex, Chunk, LARGEST_CHUNK_BYTES, Layer,
 };
-use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::digest::{Digest, Hasher};
 
 /// An image with its content.
 #[derive(Clone, Debug)]
@@ -130,7 +129,7 @@ impl Content {
 
 fn layer(content: &Content) -> Layer {
     let size_bytes = content.size_bytes();
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     let chunks = (0..size_bytes.div_ceil(LARGEST_CHUNK_BYTES)).map(|number| {
         let chunk = content.chunk(number);
         hasher.update(&chunk);
@@ -142,7 +141,7 @@ fn layer(content: &Content) -> Layer {
     });
     let chunks = chunks.collect();
     Layer {
-        diff_id: Digest::from_bytes(hasher.finalize().into()),
+        diff_id: hasher.finish(),
         size_bytes,
         chunks,
     }
