@@ -15,3 +15,4 @@ pub mod operations;
 pub mod policy;
 pub mod reconcile;
 pub mod steps;
+pub mod swarm;

@@ -16,7 +16,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
         "agent",
         &[
             &["config", "durable"],
-            &["engine", "policy", "ledger", "steps"],
+            &["engine", "policy", "ledger", "steps", "swarm"],
             &["artifact"],
             &["identity", "inventory"],
             &["link", "reconcile", "operations"],

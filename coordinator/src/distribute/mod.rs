@@ -4,6 +4,9 @@
 //! megabyte and no thread waits for any of them. What is read is verified against what was written before its first
 //! byte leaves.
 
+mod handing_out;
+mod neighbours;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,6 +15,9 @@ use tfleet_proto::model::artifact::{Chunk, Layer};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::wire;
 use tonic::{Extensions, Request, Response, Status};
+
+pub use handing_out::{HandingOut, Step};
+pub use neighbours::{Degree, Member, Neighbours};
 
 use crate::artifact::{Artifacts, StoreError};
 

@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod name;
 pub mod selector;
 pub mod status;
+pub mod swarm;
 pub mod token;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod report;
+mod simulation;
 mod speak;
 mod variants;
 
@@ -22,6 +23,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Benchmark {
     Delivery(delivery::Arguments),
+    Simulation(simulation::Arguments),
     Variants(variants::Arguments),
 }
 
@@ -30,6 +32,10 @@ enum Benchmark {
 fn main() -> ExitCode {
     let run = match &Arguments::parse().benchmark {
         Benchmark::Delivery(arguments) => delivery::run(arguments),
+        Benchmark::Simulation(arguments) => {
+            simulation::run(arguments);
+            Ok(())
+        }
         Benchmark::Variants(arguments) => variants::run(arguments),
     };
     match run {

@@ -15,6 +15,7 @@ use anyhow::Result;
 
 pub use arguments::Arguments;
 
+use crate::simulation::simulated;
 use crate::speak::{say, tell};
 use image::Image;
 use report::Report;
@@ -45,10 +46,15 @@ fn measured(arguments: &Arguments, image: &Image, stage: &Stage) -> Result<Repor
     let storing = image.store(stage)?;
     stage.fill_source()?;
     let rounds = rounds::run(stage, arguments.rounds)?;
+    let mut rows = row::rows(&rounds, &storing);
+    rows.extend(row::simulated(&simulated(match arguments.small {
+        true => 1_000,
+        false => 10_000,
+    })));
     Ok(Report {
         machine: stage.machine()?,
         image: image.to_string(),
         rounds: arguments.rounds,
-        rows: row::rows(&rounds, &storing),
+        rows,
     })
 }

@@ -5,11 +5,12 @@ use bytesize::ByteSize;
 use super::measure::Peaks;
 use super::rounds::{Own, Pass, Sample};
 use super::way::Way;
+use crate::simulation;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub part: Part,
-    pub what: &'static str,
+    pub what: String,
     pub unit: Unit,
     pub ours: f64,
     pub against: Option<Against>,
@@ -28,6 +29,7 @@ pub enum Part {
     First,
     Rebuild,
     Storing,
+    Simulated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,31 @@ pub fn rows(passes: &[Pass], storing: &Peaks) -> Vec<Row> {
         [("peak memory, coordinator", storing.memory_bytes)],
     ));
     rows
+}
+
+/// Fleets that fetch from each other, against the lower bound.
+pub fn simulated(reports: &[simulation::Report]) -> Vec<Row> {
+    let row = |report: &simulation::Report| {
+        let (who, most) = match report.goal {
+            simulation::Goal::Last(most) => ("last", most),
+            simulation::Goal::Hundredth(most) => ("99 of 100", most),
+        };
+        Row {
+            part: Part::Simulated,
+            what: format!("{}: {who}", report.name),
+            unit: Unit::Seconds,
+            ours: match report.unfinished {
+                0 => report.ratio() * report.bound,
+                _ => f64::INFINITY,
+            },
+            against: Some(Against {
+                name: "lower bound",
+                value: report.bound,
+            }),
+            goal: Some(Goal::Within(most)),
+        }
+    };
+    reports.iter().map(row).collect()
 }
 
 /// One part's samples of all rounds.
@@ -104,7 +131,7 @@ impl Measured {
         let seconds = |sample: &Sample| Some(sample.wall.as_secs_f64());
         Row {
             part,
-            what: "wall time",
+            what: "wall time".to_owned(),
             unit: Unit::Seconds,
             ours: self.median(Way::Tfleet, seconds).unwrap_or_default(),
             against: self.against(way, way.name(), seconds),
@@ -116,7 +143,7 @@ impl Measured {
         let bytes = |sample: &Sample| Some(sample.moved_bytes as f64);
         Row {
             part,
-            what: "bytes to the host",
+            what: "bytes to the host".to_owned(),
             unit: Unit::Bytes,
             ours: self.median(Way::Tfleet, bytes).unwrap_or_default(),
             against: self.against(way, name, bytes),
@@ -131,7 +158,7 @@ impl Measured {
         let compressed = self.median(Way::Tfleet, |sample| Some(sample.moved_bytes as f64))?;
         Some(Row {
             part,
-            what: "written to disk",
+            what: "written to disk".to_owned(),
             unit: Unit::Bytes,
             ours: self.median(Way::Tfleet, written)?,
             against: Some(Against {
@@ -179,7 +206,7 @@ fn memory<const N: usize>(part: Part, peaks: [(&'static str, u64); N]) -> Vec<Ro
     peaks
         .map(|(what, bytes)| Row {
             part,
-            what,
+            what: what.to_owned(),
             unit: Unit::Bytes,
             ours: bytes as f64,
             against: None,
@@ -214,6 +241,7 @@ impl Part {
             Self::First => "one host, first delivery",
             Self::Rebuild => "one host, one package changed",
             Self::Storing => "making and storing both images",
+            Self::Simulated => "many hosts, simulated with the real scheduling code",
         }
     }
 }

@@ -79,9 +79,9 @@ mod tests {
 
     #[test]
     fn a_goal_that_is_not_met_is_named_and_nothing_has_a_dash() {
-        let row = |what, against, goal| Row {
+        let row = |what: &str, against, goal| Row {
             part: Part::First,
-            what,
+            what: what.to_owned(),
             unit: Unit::Seconds,
             ours: 20.0,
             against,

@@ -33,7 +33,7 @@ fn find<'a>(rows: &'a [Row], part: Part, what: &str, against: &str) -> &'a Row {
     rows.iter()
         .find(|row| {
             let name = row.against.map(|against| against.name);
-            (row.part, row.what, name) == (part, what, Some(against))
+            (row.part, row.what.as_str(), name) == (part, what, Some(against))
         })
         .unwrap()
 }
