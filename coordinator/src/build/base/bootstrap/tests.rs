@@ -7,7 +7,8 @@ use super::*;
 #[tokio::test]
 async fn whoever_gives_up_lets_the_program_and_its_children_clean_up() {
     let (mut told, tell) = std::io::pipe().unwrap();
-    let script = "(trap 'echo child; exit' TERM; echo ready; sleep 600 & wait) & \
+    // A signal between fork and exec is lost on `sleep`: the pipe must not wait for its end.
+    let script = "(trap 'echo child; exit' TERM; echo ready; sleep 60 >/dev/null & wait) & \
                   trap 'wait; echo parent; exit' TERM; echo ready; wait";
     let mut command = Command::new("sh");
     command.args(["-c", script]).process_group(0).stdout(tell);
