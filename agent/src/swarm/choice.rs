@@ -145,7 +145,7 @@ impl Download {
         chunks: &ChunkSet,
         allowed: impl Fn(ChunkNumber) -> bool,
     ) -> Option<ChunkNumber> {
-        let window = match self.order() {
+        let window = match self.settings.order {
             Order::First => return chunks.iter().find(|&chunk| allowed(chunk)),
             Order::Rarest => u32::MAX,
             Order::Window(width) => self

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tfleet_proto::model::swarm::{ChunkNumber, ChunkSet, Distance, Peer, Random};
 
+use super::Settings;
 use super::neighbour::{Neighbour, smoothed};
-use super::{Order, Settings};
 
 /// Where a chunk comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,6 @@ impl Download {
             .copied()
         {
             self.take_flight(other.source, chunk);
-            self.unasked.remove(chunk);
             self.pending.push(Action::Cancel {
                 source: other.source,
                 chunk,
@@ -225,14 +224,7 @@ impl Download {
 
     /// The connection is gone, and with it what the peer said it has.
     pub fn lost(&mut self, source: Source, now: Duration) {
-        while let Some(flight) = self
-            .flights
-            .iter()
-            .find(|flight| flight.source == source)
-            .copied()
-        {
-            self.take_flight(source, flight.chunk);
-        }
+        self.take_flights_of(source);
         match source {
             Source::Peer(peer) => {
                 if let Ok(place) = self.place(peer) {
@@ -315,16 +307,15 @@ impl Download {
         Some(flight)
     }
 
+    fn take_flights_of(&mut self, source: Source) {
+        while let Some(flight) = self.flights.iter().find(|flight| flight.source == source) {
+            self.take_flight(source, flight.chunk);
+        }
+    }
+
     fn remove(&mut self, peer: Peer) {
         let Ok(place) = self.place(peer) else { return };
-        while let Some(flight) = self
-            .flights
-            .iter()
-            .find(|flight| flight.source == Source::Peer(peer))
-            .copied()
-        {
-            self.take_flight(flight.source, flight.chunk);
-        }
+        self.take_flights_of(Source::Peer(peer));
         self.forget_chunks(place);
         self.neighbours.remove(place);
     }
@@ -356,9 +347,5 @@ impl Download {
     pub(super) fn place(&self, peer: Peer) -> Result<usize, usize> {
         self.neighbours
             .binary_search_by_key(&peer, |neighbour| neighbour.peer)
-    }
-
-    pub(super) fn order(&self) -> Order {
-        self.settings.order
     }
 }
