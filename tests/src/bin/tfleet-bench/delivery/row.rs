@@ -56,10 +56,7 @@ pub fn rows(passes: &[Pass], storing: &Peaks) -> Vec<Row> {
     let rebuild = Measured::of(passes, |pass| pass.rebuild);
     let mut rows = first.first_delivery();
     rows.extend(rebuild.one_package_changed());
-    rows.extend(memory(
-        Part::Storing,
-        [("peak memory, coordinator", storing.memory_bytes)],
-    ));
+    rows.extend(peaks(Part::Storing, "coordinator", *storing));
     rows
 }
 
@@ -110,7 +107,7 @@ impl Measured {
             self.moved(part, Way::Archive, "the image", None),
         ];
         rows.extend(self.written(part));
-        rows.extend(self.own_memory(part));
+        rows.extend(self.own_peaks(part));
         rows
     }
 
@@ -123,7 +120,7 @@ impl Measured {
             self.moved(part, Way::Registry, "registry pull", None),
             self.moved(part, Way::Archive, "the image", Some(Goal::Within(0.02))),
         ];
-        rows.extend(self.own_memory(part));
+        rows.extend(self.own_peaks(part));
         rows
     }
 
@@ -169,21 +166,14 @@ impl Measured {
         })
     }
 
-    fn own_memory(&self, part: Part) -> Vec<Row> {
-        let highest = |peak: fn(&Own) -> u64| {
+    fn own_peaks(&self, part: Part) -> impl Iterator<Item = Row> {
+        let highest = |of: fn(Own) -> Peaks| {
             let own = self.samples.iter().filter_map(|(_, sample)| sample.own);
-            own.map(|own| peak(&own)).max().unwrap_or_default()
+            own.map(of).fold(Peaks::default(), Peaks::or_higher)
         };
-        memory(
-            part,
-            [
-                ("peak memory, agent", highest(|own| own.agent.memory_bytes)),
-                (
-                    "peak memory, coordinator",
-                    highest(|own| own.coordinator.memory_bytes),
-                ),
-            ],
-        )
+        let agent = peaks(part, "agent", highest(|own| own.agent));
+        let coordinator = peaks(part, "coordinator", highest(|own| own.coordinator));
+        agent.into_iter().chain(coordinator)
     }
 
     fn against(
@@ -202,17 +192,20 @@ impl Measured {
     }
 }
 
-fn memory<const N: usize>(part: Part, peaks: [(&'static str, u64); N]) -> Vec<Row> {
-    peaks
-        .map(|(what, bytes)| Row {
-            part,
-            what: what.to_owned(),
-            unit: Unit::Bytes,
-            ours: bytes as f64,
-            against: None,
-            goal: MEMORY,
-        })
-        .into()
+/// What one of our programs took at most.
+fn peaks(part: Part, program: &str, peaks: Peaks) -> [Row; 2] {
+    let row = |what, bytes: u64, goal| Row {
+        part,
+        what: format!("peak {what}, {program}"),
+        unit: Unit::Bytes,
+        ours: bytes as f64,
+        against: None,
+        goal,
+    };
+    [
+        row("memory", peaks.memory_bytes, MEMORY),
+        row("disk", peaks.disk_bytes, None),
+    ]
 }
 
 impl Row {

@@ -22,7 +22,6 @@ pub(super) struct Host {
     pub reply: Option<ChunkSet>,
     pub received: u64,
     pub peak: usize,
-    pub false_alarms: u32,
     pub done: Option<u64>,
     pub last_keep_alive: u64,
     pub engine: Engine,

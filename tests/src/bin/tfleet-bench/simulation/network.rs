@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::schedule::{Event, FlowId, Schedule};
 use tfleet_proto::model::swarm::ChunkNumber;
+
+use super::schedule::{Event, FlowId, Schedule};
 
 /// A chunk on its way from one node to another.
 #[derive(Debug, Clone, Copy)]

@@ -9,8 +9,6 @@ use super::{Goal, Scenario};
 pub struct Report {
     /// The scenario.
     pub name: String,
-    /// All of them, dying and slow ones included.
-    pub hosts: u32,
     /// Seconds.
     pub bound: f64,
     /// When the last living host had all, by its own bound.
@@ -29,8 +27,6 @@ pub struct Report {
     pub duplicates: f64,
     /// Chunks asked for at once by one host, at most.
     pub peak: usize,
-    /// Living peers that were taken for gone.
-    pub false_alarms: u32,
     /// The engine's last chunk was loaded so many seconds after the last arrived, mean over hosts.
     pub engine_tail: f64,
     /// The same if it began at the end.
@@ -77,7 +73,6 @@ impl Report {
             .collect();
         Self {
             name: scenario.name.clone(),
-            hosts: scenario.hosts,
             bound,
             makespan: at(1.0),
             median: at(0.5),
@@ -87,7 +82,6 @@ impl Report {
             copies: coordinator_sent as f64 / needed as f64,
             duplicates: extra as f64 / (needed as f64 * living.len() as f64),
             peak: living.iter().map(|host| host.peak).max().unwrap_or(0),
-            false_alarms: living.iter().map(|host| host.false_alarms).sum(),
             engine_tail: tails.iter().sum::<f64>() / tails.len().max(1) as f64,
             engine_alone: needed as f64 / scenario.engine_rate as f64,
             goal: scenario.goal,

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use tfleet_agent::swarm::{Download, Uploads};
+use tfleet_coordinator::distribute::{Degree, HandingOut, Member, Neighbours};
+use tfleet_proto::model::swarm::{ChunkSet, Distance, Peer, Random};
+
 use super::Scenario;
 use super::bound::bound;
 use super::host::{Engine, Host};
 use super::network::{Link, Network};
 use super::schedule::{Event, Schedule};
 use super::world::{TICK, World};
-use tfleet_agent::swarm::{Download, Uploads};
-use tfleet_coordinator::distribute::{Degree, HandingOut, Member, Neighbours};
-use tfleet_proto::model::swarm::{ChunkSet, Distance, Peer, Random};
 
 impl<'a> World<'a> {
     pub(super) fn new(scenario: &'a Scenario) -> Self {
@@ -108,7 +109,6 @@ impl<'a> World<'a> {
                 reply: None,
                 received: 0,
                 peak: 0,
-                false_alarms: 0,
                 done: None,
                 last_keep_alive: 0,
                 engine: Engine::new(scenario.chunk, scenario.engine_rate),

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use tfleet_agent::swarm::{Action, Answer, Source};
+use tfleet_coordinator::distribute::{HandingOut, Step};
+use tfleet_proto::model::swarm::{ChunkNumber, ChunkSet, Peer};
+
 use super::bound::slow_bound;
 use super::host::Host;
 use super::network::Network;
 use super::schedule::{Event, Schedule};
 use super::{Report, Scenario};
-use tfleet_agent::swarm::{Action, Answer, Source};
-use tfleet_coordinator::distribute::{HandingOut, Step};
-use tfleet_proto::model::swarm::{ChunkNumber, ChunkSet, Peer};
 
 /// How often an agent plans without other cause.
 pub(super) const TICK: u64 = 50_000_000;
@@ -319,7 +320,6 @@ impl<'a> World<'a> {
                 Action::AskForTurn => self.message(Event::AskedAny(index)),
                 Action::Reconnect { peer } => {
                     if self.hosts[peer.0 as usize].alive {
-                        self.hosts[index as usize].false_alarms += 1;
                         let time = self.schedule.now + 3 * self.network.latency;
                         self.schedule.at(
                             time,
