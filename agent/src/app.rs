@@ -17,6 +17,7 @@ use crate::inventory::{Inspector, Watcher};
 use crate::ledger::{Accepted, Deeds, LedgerError};
 use crate::link::{self, Acceptor, Link};
 use crate::operations::Operations;
+use crate::peers::{Listener, ListenerError, Peers};
 use crate::policy::{Policy, PolicyError};
 use crate::reconcile::{self, Reconciler};
 
@@ -34,6 +35,8 @@ pub enum AppError {
     Ledger(#[from] LedgerError),
     #[error("the engine's address cannot be used")]
     Engine(#[from] EngineError),
+    #[error("other hosts cannot be served")]
+    Peers(#[from] ListenerError),
     #[error("the {0} ended, which it never should")]
     Ended(&'static str),
     #[error("a part of the agent died")]
@@ -76,6 +79,7 @@ fn begin(
     let (channel_sender, channel) = watch::channel(None);
     let (operations_sender, operations) = mpsc::channel(WAITING_OPERATIONS);
 
+    let credentials_for_peers = credentials.clone();
     let link = Link::new(
         config.fleet.clone(),
         Acceptor::new(accepted, desired_sender),
@@ -87,10 +91,27 @@ fn begin(
             operations: operations_sender,
         },
     );
+    let mut delivery = Delivery::new(engine.clone(), &config.delivery_folder());
+    let mut serving = None;
+    if policy.allows_peers() {
+        let listener = config
+            .peers
+            .map(|address| Listener::bind(address, credentials_for_peers.clone()))
+            .transpose()?;
+        let port = listener.as_ref().map_or(0, Listener::port);
+        info!(port, "images come from other hosts, too");
+        let peers = Peers::new(port, credentials_for_peers);
+        delivery = delivery.with_peers(peers.clone());
+        serving = listener.map(|listener| listener.run(peers));
+    } else if config.peers.is_some() {
+        warn!(
+            "agent.toml has `peers`, and the host's policy does not allow it: no image is served to other hosts"
+        );
+    }
     let reconciler = Reconciler::new(
         reconcile::Means {
             engine: engine.clone(),
-            delivery: Delivery::new(engine.clone(), &config.delivery_folder()),
+            delivery,
             policy: Arc::clone(&policy),
             fleet,
             deeds,
@@ -127,6 +148,9 @@ fn begin(
     begin("session", Box::pin(link.run()));
     begin("reconciler", Box::pin(reconciler.run()));
     begin("operations", Box::pin(operations.run()));
+    if let Some(serving) = serving {
+        begin("listener for other hosts", Box::pin(serving));
+    }
     Ok(tasks)
 }
 

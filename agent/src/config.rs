@@ -1,6 +1,7 @@
 //! The agent's configuration file, `agent.toml`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -36,6 +37,9 @@ pub struct Config {
     /// A file with a token, used while there is no certificate, emptied after use; absolute.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// Where this host serves the images that it fetches to other hosts, `ADDRESS:PORT`, if the policy allows it.
+    #[serde(default)]
+    pub peers: Option<SocketAddr>,
     /// What operators select this host by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,

@@ -177,6 +177,8 @@ impl Coordinator {
             },
             artifacts,
             fleet: fleet.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
         };
         let enrolment = Listener {
             name: "enrolment",

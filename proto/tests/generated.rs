@@ -9,7 +9,14 @@
 
 use std::path::{Path, PathBuf};
 
-const PROTOS: [&str; 5] = ["types", "enrollment", "session", "artifacts", "operator"];
+const PROTOS: [&str; 6] = [
+    "types",
+    "enrollment",
+    "session",
+    "artifacts",
+    "peers",
+    "operator",
+];
 
 #[test]
 fn generated_code_is_fresh() {
@@ -40,6 +47,7 @@ fn generate(crate_dir: &Path, out: &Path) {
     let descriptors = protox::compile(&files, [crate_dir]).expect("the .proto files compile");
     tonic_prost_build::configure()
         .bytes(".tfleet.v1.Chunk.frame_part")
+        .bytes(".tfleet.v1.ChunkPart.frame_part")
         .bytes(".tfleet.v1.AddImageRequest.data")
         .bytes(".tfleet.v1.BundlePiece.data")
         .bytes(".tfleet.v1.ExportBundleRequest.have")

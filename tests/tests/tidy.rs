@@ -17,8 +17,9 @@ const ROWS: &[(&str, &[&[&str]])] = &[
         &[
             &["config", "durable"],
             &["engine", "policy", "ledger", "steps", "swarm"],
-            &["artifact"],
             &["identity", "inventory"],
+            &["peers"],
+            &["artifact"],
             &["link", "reconcile", "operations"],
             &["app", "main"],
         ],

@@ -4,25 +4,26 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tfleet_proto::model::artifact::ArtifactIndex;
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::inventory::{EngineImage, ImageStore};
 use tfleet_proto::wire::artifacts_client::ArtifactsClient;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
 use super::archive::Archive;
 use super::blocking::blocking;
-use super::fetch::{Fetcher, LayerEnd, Sink};
+use super::crowd::Crowd;
+use super::fetch::Fetcher;
+use super::load::Load;
 use super::loaded::Loaded;
 use super::presence::present_layers;
-use super::space::{self, Need};
 use super::spool::{self, Spool};
 use super::{DeliveryError, ImageProgress, index};
-use crate::engine::{ArchivePiece, Engine, EngineError, EngineFacts, Refusal};
+use crate::engine::{Engine, EngineError};
+use crate::peers::Peers;
 
 /// An image comes under a name of this repository and gets its tags once it was checked: an archive that names a tag
 /// takes it from the image that has it, whatever becomes of the load.
@@ -47,6 +48,8 @@ pub struct Delivery {
     folder: Arc<Path>,
     /// Two loads at once are slower than one after the other.
     one_at_a_time: Arc<Semaphore>,
+    /// Other hosts, where this one may fetch from them and serve them.
+    peers: Option<Peers>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,16 @@ impl Delivery {
             engine,
             folder: folder.into(),
             one_at_a_time: Arc::new(Semaphore::new(1)),
+            peers: None,
+        }
+    }
+
+    /// Fetches from other hosts, too, and serves them.
+    #[must_use]
+    pub fn with_peers(self, peers: Peers) -> Self {
+        Self {
+            peers: Some(peers),
+            ..self
         }
     }
 
@@ -89,7 +102,12 @@ impl Delivery {
     /// Removes the chunks that are kept for other artifacts than these.
     pub async fn keep_only(&self, wanted: BTreeSet<Digest>) -> Result<(), DeliveryError> {
         let root = self.spool_root();
-        Ok(blocking(move || spool::keep_only(&root, &wanted)).await?)
+        let served = self
+            .peers
+            .as_ref()
+            .map(|peers| peers.retain(|artifact| wanted.contains(artifact)))
+            .unwrap_or_default();
+        Ok(blocking(move || spool::keep_only(&root, &wanted, &served)).await?)
     }
 
     async fn bring(
@@ -109,6 +127,7 @@ impl Delivery {
         let reference = loading_reference(artifact);
         self.remove_leftovers(&images, &reference).await?;
         let wanted: Vec<Digest> = index.diff_ids().collect();
+        let mut crowd = None;
         let image_id = match already_there(&index, &images, facts.image_store, &loaded) {
             Some(image_id) => {
                 let content_bytes = index.content_bytes();
@@ -124,7 +143,9 @@ impl Delivery {
                 let spool = blocking(move || Spool::open(&root, &name)).await?;
                 let fetcher = Fetcher::new(client, *artifact, spool.clone(), progress.clone());
                 let mut load = Load {
-                    delivery: self,
+                    engine: &self.engine,
+                    peers: self.peers.as_ref(),
+                    folder: &self.folder,
                     index: &index,
                     facts: &facts,
                     spool,
@@ -133,6 +154,7 @@ impl Delivery {
                 };
                 let present = present_layers(&wanted, &images, facts.image_store, &loaded);
                 load.run(present, &reference).await?;
+                crowd = load.fetcher.into_crowd();
                 self.checked(&reference, &wanted).await?
             }
         };
@@ -145,9 +167,29 @@ impl Delivery {
             self.engine.tag(&image_id, tag).await?;
         }
         self.engine.remove_image(&reference).await?;
-        let (root, artifact) = (self.spool_root(), *artifact);
-        blocking(move || spool::forget(&root, &artifact)).await?;
+        self.leave_chunks(artifact, crowd).await?;
         Ok(Delivered { image_id })
+    }
+
+    /// The image is in the engine. Its chunks go, at once or when no other host needs them.
+    async fn leave_chunks(
+        &self,
+        artifact: &Digest,
+        crowd: Option<Crowd>,
+    ) -> Result<(), DeliveryError> {
+        let (root, artifact) = (self.spool_root(), *artifact);
+        let (Some(crowd), Some(peers)) = (crowd, &self.peers) else {
+            return Ok(blocking(move || spool::forget(&root, &artifact)).await?);
+        };
+        let folder = root.clone();
+        blocking(move || spool::finish(&folder, &artifact)).await?;
+        crowd.linger(peers, move || {
+            if let Err(error) = spool::forget_finished(&root, &artifact) {
+                let error: &dyn std::error::Error = &error;
+                warn!(error, "chunks that nobody needs cannot be removed");
+            }
+        });
+        Ok(())
     }
 
     /// The identifier of what was loaded, if it is the image that was sent.
@@ -205,158 +247,4 @@ fn already_there(
         .copied()
         .eq(index.diff_ids())
         .then_some(engine_id)
-}
-
-/// Fetching and loading, side by side.
-struct Load<'a> {
-    delivery: &'a Delivery,
-    index: &'a ArtifactIndex,
-    facts: &'a EngineFacts,
-    spool: Spool,
-    fetcher: Fetcher,
-    progress: &'a watch::Sender<ImageProgress>,
-}
-
-impl Load<'_> {
-    /// Leaves out the layers that the engine has; if it does not like that, sends the image whole.
-    async fn run(&mut self, present: usize, reference: &str) -> Result<(), DeliveryError> {
-        match self.attempt(present, reference).await {
-            Err(DeliveryError::Engine(EngineError::Refused {
-                refusal, message, ..
-            })) if present > 0 && refusal != Refusal::DiskFull => {
-                warn!(
-                    present,
-                    message,
-                    "the engine refuses the image without the layers that it has; sending it whole"
-                );
-                self.attempt(0, reference).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn attempt(&mut self, present: usize, reference: &str) -> Result<(), DeliveryError> {
-        let archive = Archive::new(self.index, present);
-        self.prepare(&archive, present).await?;
-        // One piece in the channel, one at each end.
-        let (sender, receiver) = mpsc::channel(1);
-        let load = async {
-            self.delivery
-                .engine
-                .load(receiver)
-                .await
-                .map_err(DeliveryError::from)
-        };
-        let feed = feed(
-            &archive,
-            reference,
-            &mut self.fetcher,
-            EngineSink {
-                sender,
-                progress: self.progress,
-            },
-        );
-        // The first error drops the other side: the engine's refusal ends the fetching, a failed fetch cuts the archive.
-        tokio::try_join!(load, feed).map(drop)
-    }
-
-    /// Counts what is there and what is to come, and checks that there is room for it.
-    async fn prepare(&self, archive: &Archive<'_>, present: usize) -> Result<(), DeliveryError> {
-        let content_bytes = archive.layers().map(|layer| layer.size_bytes).sum();
-        let chunks: Vec<_> = archive
-            .layers()
-            .flat_map(|layer| layer.chunks.iter().copied())
-            .collect();
-        let (spool, root) = (self.spool.clone(), self.delivery.folder.clone());
-        let engine = self.facts.image_folder().map(Path::to_owned);
-        let kept_bytes = blocking(move || {
-            let (kept, missing): (Vec<_>, Vec<_>) =
-                chunks.into_iter().partition(|chunk| spool.has(chunk));
-            let spool_bytes = missing.iter().map(|chunk| chunk.frame_bytes).sum();
-            space::check(
-                Need {
-                    content_bytes,
-                    spool_bytes,
-                },
-                engine.as_deref(),
-                &root,
-            )?;
-            Ok::<u64, space::SpaceError>(kept.iter().map(|chunk| chunk.content_bytes).sum())
-        })
-        .await?;
-        let present_bytes = self
-            .index
-            .layers
-            .iter()
-            .take(present)
-            .map(|layer| layer.size_bytes)
-            .sum();
-        self.progress.send_modify(|progress| {
-            progress.content_bytes = self.index.content_bytes();
-            progress.present_bytes = present_bytes;
-            progress.fetched_bytes = kept_bytes;
-            progress.loaded_bytes = 0;
-        });
-        info!(
-            layers = self.index.layers.len(),
-            present,
-            content_bytes = self.index.content_bytes(),
-            present_bytes,
-            kept_bytes,
-            "loading an image"
-        );
-        Ok(())
-    }
-}
-
-/// Writes the archive. An engine that takes no more has a reason, which its answer tells.
-async fn feed(
-    archive: &Archive<'_>,
-    reference: &str,
-    fetcher: &mut Fetcher,
-    mut sink: EngineSink<'_>,
-) -> Result<(), DeliveryError> {
-    if !sink.send(archive.head(reference)).await {
-        return Ok(());
-    }
-    for layer in archive.layers() {
-        let is_whole = sink.send(Archive::header(layer)).await
-            && fetcher.layer(layer, &mut sink).await? == LayerEnd::Whole
-            && sink.send(Archive::padding(layer)).await;
-        if !is_whole {
-            return Ok(());
-        }
-    }
-    if sink.send(Archive::end()).await {
-        sink.finish().await;
-    }
-    Ok(())
-}
-
-struct EngineSink<'a> {
-    sender: mpsc::Sender<ArchivePiece>,
-    progress: &'a watch::Sender<ImageProgress>,
-}
-
-impl EngineSink<'_> {
-    async fn send(&self, bytes: Bytes) -> bool {
-        bytes.is_empty() || self.sender.send(ArchivePiece::Bytes(bytes)).await.is_ok()
-    }
-
-    /// An engine that has stopped reading does not need to be told.
-    async fn finish(self) {
-        let _ = self.sender.send(ArchivePiece::End).await;
-    }
-}
-
-impl Sink for EngineSink<'_> {
-    async fn put(&mut self, content: Bytes) -> bool {
-        let content_bytes = content.len() as u64;
-        let is_wanted = self.send(content).await;
-        if is_wanted {
-            self.progress
-                .send_modify(|progress| progress.loaded_bytes += content_bytes);
-        }
-        is_wanted
-    }
 }

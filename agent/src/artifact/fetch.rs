@@ -17,6 +17,7 @@ use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use super::blocking::blocking;
+use super::crowd::Crowd;
 use super::patience::Patience;
 use super::spool::{RefusedFrame, Spool, SpoolError};
 use super::{DeliveryError, ImageProgress};
@@ -24,7 +25,7 @@ use super::{DeliveryError, ImageProgress};
 /// A coordinator that says nothing for so long is taken for gone.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// How often a chunk may come with other content than the index says.
-const CORRUPTED_AT_MOST: u32 = 3;
+pub(super) const CORRUPTED_AT_MOST: u32 = 3;
 /// One is verified while the next arrives.
 const VERIFIED_AT_ONCE: usize = 2;
 
@@ -57,6 +58,8 @@ pub(super) struct Fetcher {
     artifact: Digest,
     spool: Spool,
     progress: watch::Sender<ImageProgress>,
+    /// Brings chunks in another order, from other hosts too.
+    crowd: Option<Crowd>,
 }
 
 /// Where contents go.
@@ -84,7 +87,26 @@ impl Fetcher {
             artifact,
             spool,
             progress,
+            crowd: None,
         }
+    }
+
+    pub fn client(&self) -> ArtifactsClient<Channel> {
+        self.client.clone()
+    }
+
+    pub fn artifact(&self) -> Digest {
+        self.artifact
+    }
+
+    /// From now on what the crowd brings is waited for.
+    pub fn set_crowd(&mut self, crowd: Option<Crowd>) {
+        self.crowd = crowd;
+    }
+
+    /// Ends what this brings alone, and gives the crowd.
+    pub fn into_crowd(self) -> Option<Crowd> {
+        self.crowd
     }
 
     /// Puts the contents of a layer's chunks into the sink, in order. What is cut off is continued at the next missing
@@ -98,6 +120,9 @@ impl Fetcher {
         let mut patience = Patience::new();
         let mut corrupted = 0;
         while let Some(chunk) = layer.chunks.get(next) {
+            if let Some(crowd) = &mut self.crowd {
+                crowd.arrival(layer, next).await?;
+            }
             if let Some(content) = self.kept(*chunk).await? {
                 next += 1;
                 if !sink.put(content).await {

@@ -6,10 +6,12 @@
 
 mod archive;
 mod blocking;
+mod crowd;
 mod delivery;
 mod error;
 mod fetch;
 mod index;
+mod load;
 mod loaded;
 mod patience;
 mod presence;

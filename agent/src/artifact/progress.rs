@@ -13,4 +13,6 @@ pub struct ImageProgress {
     pub loaded_bytes: u64,
     /// What crossed the wire in this attempt, compressed.
     pub wire_bytes: u64,
+    /// Of it, what came from other hosts.
+    pub peer_bytes: u64,
 }

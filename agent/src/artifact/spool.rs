@@ -15,6 +15,8 @@ use tfleet_proto::model::artifact::Chunk;
 use tfleet_proto::model::digest::Digest;
 use tracing::warn;
 
+use crate::peers::Frames;
+
 /// The chunks of one artifact. All its functions block.
 #[derive(Debug, Clone)]
 pub struct Spool {
@@ -40,18 +42,19 @@ pub enum RefusedFrame {
 }
 
 const TEMPORARY: &str = ".new-";
+/// Stands beside chunks whose image is in the engine.
+const FINISHED: &str = ".finished";
 
 impl Spool {
-    /// Opens the artifact's folder below `root`, and removes what a killed writer left in it.
+    /// Opens the artifact's folder below `root`, and removes what a killed writer left in it. The chunks in it are wanted
+    /// again.
     pub fn open(root: &Path, artifact: &Digest) -> Result<Self, SpoolError> {
         let folder = root.join(artifact.hex());
         fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
         let spool = Self { folder };
         for path in entries(&spool.folder)? {
-            let is_temporary = path
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY));
-            if is_temporary {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(TEMPORARY) || name == FINISHED {
                 fs::remove_file(&path).map_err(at("remove", &path))?;
             }
         }
@@ -98,19 +101,46 @@ impl Spool {
     }
 }
 
+impl Frames for Spool {
+    fn frame(&self, chunk: &Chunk) -> Option<Bytes> {
+        let frame = fs::read(self.path(chunk)).ok()?;
+        verified(chunk, &frame).is_some().then(|| frame.into())
+    }
+}
+
 /// Removes the chunks of one artifact, whose image is in the engine. Blocks.
 pub fn forget(root: &Path, artifact: &Digest) -> Result<(), SpoolError> {
     remove_folder(&root.join(artifact.hex()))
 }
 
-/// Removes the chunks of all other artifacts than the `wanted` ones. Blocks.
-pub fn keep_only(root: &Path, wanted: &BTreeSet<Digest>) -> Result<(), SpoolError> {
-    let folders: BTreeSet<String> = wanted.iter().map(Digest::hex).collect();
+/// Notes that the image is in the engine: from now on its chunks are only for other hosts. Blocks.
+pub fn finish(root: &Path, artifact: &Digest) -> Result<(), SpoolError> {
+    let path = root.join(artifact.hex()).join(FINISHED);
+    fs::write(&path, []).map_err(at("write", &path))
+}
+
+/// Removes the chunks of one artifact, unless it is wanted again. Blocks.
+pub fn forget_finished(root: &Path, artifact: &Digest) -> Result<(), SpoolError> {
+    let folder = root.join(artifact.hex());
+    if folder.join(FINISHED).exists() {
+        remove_folder(&folder)?;
+    }
+    Ok(())
+}
+
+/// Removes the chunks of all other artifacts than the `wanted` ones, and of those whose image is in the engine, unless
+/// they are `served` to others. Blocks.
+pub fn keep_only(
+    root: &Path,
+    wanted: &BTreeSet<Digest>,
+    served: &[Digest],
+) -> Result<(), SpoolError> {
+    let kept: BTreeSet<String> = wanted.iter().map(Digest::hex).collect();
+    let served: BTreeSet<String> = served.iter().map(Digest::hex).collect();
     for path in entries(root)? {
-        let is_wanted = path
-            .file_name()
-            .is_some_and(|name| folders.contains(name.to_string_lossy().as_ref()));
-        if !is_wanted {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_finished = path.join(FINISHED).exists() && !served.contains(name.as_ref());
+        if is_finished || !kept.contains(name.as_ref()) {
             remove_folder(&path)?;
         }
     }

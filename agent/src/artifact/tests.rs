@@ -247,13 +247,40 @@ fn chunks_of_artifacts_that_nobody_wants_are_removed() {
     }
     spool::forget(root.path(), &artifacts[0]).unwrap();
     spool::forget(root.path(), &artifacts[0]).unwrap();
-    spool::keep_only(root.path(), &BTreeSet::from([artifacts[2]])).unwrap();
+    spool::keep_only(root.path(), &BTreeSet::from([artifacts[2]]), &[]).unwrap();
     let left: Vec<_> = fs::read_dir(root.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(left, [artifacts[2].hex().as_str()]);
-    spool::keep_only(&root.path().join("nowhere"), &BTreeSet::new()).unwrap();
+    spool::keep_only(&root.path().join("nowhere"), &BTreeSet::new(), &[]).unwrap();
+}
+
+#[test]
+fn chunks_whose_image_is_in_the_engine_stay_while_they_are_served_or_wanted_again() {
+    let root = TempDir::new().unwrap();
+    let artifact = Digest::of(b"artifact");
+    let fill = || {
+        let spool = Spool::open(root.path(), &artifact).unwrap();
+        spool.take(&chunk(b"x"), &frame(b"x")).unwrap();
+        spool
+    };
+    let wanted = BTreeSet::from([artifact]);
+    let spool = fill();
+    spool::finish(root.path(), &artifact).unwrap();
+    spool::keep_only(root.path(), &wanted, &[artifact]).unwrap();
+    assert!(spool.has(&chunk(b"x")), "it is served");
+    spool::keep_only(root.path(), &wanted, &[]).unwrap();
+    assert!(!spool.has(&chunk(b"x")), "nobody needs it");
+
+    let spool = fill();
+    spool::finish(root.path(), &artifact).unwrap();
+    fill();
+    spool::forget_finished(root.path(), &artifact).unwrap();
+    assert!(spool.has(&chunk(b"x")), "it is wanted again");
+    spool::finish(root.path(), &artifact).unwrap();
+    spool::forget_finished(root.path(), &artifact).unwrap();
+    assert!(!spool.has(&chunk(b"x")));
 }
 
 #[test]

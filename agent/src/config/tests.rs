@@ -24,6 +24,7 @@ fn what_is_left_out_has_the_documented_defaults() {
     assert_eq!(config.token_file, None);
     assert_eq!(config.containerd_root, None);
     assert!(config.labels.is_empty());
+    assert_eq!(config.peers, None);
 }
 
 #[test]

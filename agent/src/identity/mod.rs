@@ -150,4 +150,6 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -2,38 +2,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
-    IsCa, KeyPair,
-};
-use rustls_pki_types::CertificateSigningRequestDer;
 use tfleet_proto::model::token::{Token, TokenSecret};
 
+use super::testing::Authority;
 use super::*;
-
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn ca(&self) -> Vec<u8> {
-        self.0.der().to_vec()
-    }
-
-    fn certify(&self, request: Vec<u8>, host: &str) -> Vec<u8> {
-        let request = CertificateSigningRequestDer::from(request);
-        let mut request = CertificateSigningRequestParams::from_der(&request).unwrap();
-        request
-            .params
-            .distinguished_name
-            .push(DnType::CommonName, host);
-        request.signed_by(&self.0).unwrap().der().to_vec()
-    }
-}
 
 fn open(path: &Path) -> IdentityFolder {
     IdentityFolder::open(path).unwrap()

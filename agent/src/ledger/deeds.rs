@@ -36,6 +36,9 @@ pub struct ImageDeed {
     pub fetched_bytes: u64,
     /// What crossed the wire for them.
     pub wire_bytes: u64,
+    /// Of it, what came from other hosts.
+    #[serde(default)]
+    pub peer_bytes: u64,
     /// `None`: noted before starts were.
     #[serde(default)]
     pub started_at: Option<Timestamp>,

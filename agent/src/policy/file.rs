@@ -45,6 +45,7 @@ pub enum PolicyError {
 struct PolicyFile {
     bind_prefixes: Option<Vec<PathBuf>>,
     exec: Option<bool>,
+    peers: Option<bool>,
     privileged: Option<bool>,
     host_namespaces: Option<Vec<HostNamespace>>,
     capabilities: Option<Vec<String>>,
@@ -146,6 +147,7 @@ impl PolicyFile {
         Ok(Policy {
             bind_prefixes,
             exec: self.exec.unwrap_or(default.exec),
+            peers: self.peers.unwrap_or(default.peers),
             privileged: self.privileged.unwrap_or(default.privileged),
             host_namespaces: self.host_namespaces.unwrap_or(default.host_namespaces),
             capabilities,

@@ -22,6 +22,7 @@ pub struct Policy {
     /// Folders of the host of which containers may see something.
     bind_prefixes: Vec<PathBuf>,
     exec: bool,
+    peers: bool,
     privileged: bool,
     host_namespaces: Vec<HostNamespace>,
     /// Upper case, without "CAP_".
@@ -83,6 +84,7 @@ impl Policy {
         Self {
             bind_prefixes: Vec::new(),
             exec: false,
+            peers: false,
             privileged: false,
             host_namespaces: Vec::new(),
             capabilities: Vec::new(),
@@ -102,6 +104,11 @@ impl Policy {
         } else {
             Err(Refusal::rule(Rule::Exec, "commands inside containers"))
         }
+    }
+
+    /// Whether this host may serve images to other hosts, and fetch from them.
+    pub fn allows_peers(&self) -> bool {
+        self.peers
     }
 }
 

@@ -165,6 +165,7 @@ fn each_key_allows_what_it_says_and_no_more() {
     let policy = parse(
         r#"
         exec = true
+        peers = true
         privileged = true
         host_namespaces = ["ipc"]
         capabilities = ["SYS_PTRACE"]
@@ -179,6 +180,8 @@ fn each_key_allows_what_it_says_and_no_more() {
         ..spec()
     };
     assert!(policy.check_exec().is_ok());
+    assert!(policy.allows_peers());
+    assert!(!Policy::built_in().allows_peers());
     assert!(policy.check_spec(&plain).is_ok());
     assert_eq!(refused_by(&policy, &spec()), Rule::Gpus);
     assert!(

@@ -47,7 +47,7 @@ impl Reconciler {
         let subject = Subject::Image(image.artifact);
         let noted = match result {
             Ok(delivered) => {
-                info!(release = %image.release, variant = %image.variant, wire_bytes = progress.wire_bytes, "an image is here");
+                info!(release = %image.release, variant = %image.variant, wire_bytes = progress.wire_bytes, peer_bytes = progress.peer_bytes, "an image is here");
                 let deed = ImageDeed {
                     engine_id: delivered.image_id,
                     tags: image.tags,
@@ -55,6 +55,7 @@ impl Reconciler {
                     present_bytes: progress.present_bytes,
                     fetched_bytes: progress.fetched_bytes,
                     wire_bytes: progress.wire_bytes,
+                    peer_bytes: progress.peer_bytes,
                     started_at: Some(started_at),
                     finished_at: Timestamp::now(),
                 };

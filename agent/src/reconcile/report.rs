@@ -71,6 +71,7 @@ impl Sight<'_> {
             present_bytes: 0,
             fetched_bytes: 0,
             wire_bytes: 0,
+            peer_bytes: 0,
             loaded_bytes: 0,
             started_at: None,
             finished_at: None,
@@ -92,6 +93,7 @@ impl Sight<'_> {
             status.present_bytes = progress.present_bytes;
             status.fetched_bytes = progress.fetched_bytes;
             status.wire_bytes = progress.wire_bytes;
+            status.peer_bytes = progress.peer_bytes;
             status.loaded_bytes = progress.loaded_bytes;
         } else if let Some(deed) = self.deeds.images().get(&image.artifact)
             && self.observation.scene.has_image(&image.artifact)
@@ -101,6 +103,7 @@ impl Sight<'_> {
             status.present_bytes = deed.present_bytes;
             status.fetched_bytes = deed.fetched_bytes;
             status.wire_bytes = deed.wire_bytes;
+            status.peer_bytes = deed.peer_bytes;
             status.loaded_bytes = deed.content_bytes.saturating_sub(deed.present_bytes);
             status.started_at = deed.started_at;
             status.finished_at = Some(deed.finished_at);

@@ -113,6 +113,9 @@ impl Download {
     }
 
     /// The neighbours that the coordinator names now; peers that were barred stay so.
+    ///
+    /// What was asked of the coordinator while there were none is taken back: it would send to each what one can give to
+    /// the others.
     pub fn set_neighbours(&mut self, named: &[(Peer, Distance)], now: Duration) {
         let gone: Vec<Peer> = self
             .neighbours
@@ -121,17 +124,11 @@ impl Download {
             .filter(|peer| !named.iter().any(|(p, _)| p == peer))
             .collect();
         for peer in gone {
-            for flight in self
-                .flights
-                .iter()
-                .filter(|flight| flight.source == Source::Peer(peer))
-            {
-                self.pending.push(Action::Cancel {
-                    source: flight.source,
-                    chunk: flight.chunk,
-                });
-            }
+            self.cancel_flights_of(Source::Peer(peer));
             self.remove(peer);
+        }
+        if self.neighbours.is_empty() && !named.is_empty() {
+            self.cancel_flights_of(Source::Coordinator);
         }
         for &(peer, distance) in named {
             if let Err(place) = self.place(peer)
@@ -310,6 +307,14 @@ impl Download {
     fn take_flights_of(&mut self, source: Source) {
         while let Some(flight) = self.flights.iter().find(|flight| flight.source == source) {
             self.take_flight(source, flight.chunk);
+        }
+    }
+
+    fn cancel_flights_of(&mut self, source: Source) {
+        while let Some(flight) = self.flights.iter().find(|flight| flight.source == source) {
+            let chunk = flight.chunk;
+            self.take_flight(source, chunk);
+            self.pending.push(Action::Cancel { source, chunk });
         }
     }
 

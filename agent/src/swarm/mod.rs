@@ -1,7 +1,7 @@
 //! Which chunk to fetch from whom, and whom to serve: decisions of one agent among many that want the same artifact.
 //!
 //! Nothing here reads a clock, a socket or a disk. `now` is the time since the transfer began; randomness comes from a
-//! seed. So far it is driven by the simulation alone (`make bench-delivery`): agents fetch from the coordinator.
+//! seed. The agent (`artifact::crowd`, `peers`) and the simulation (`make bench-delivery`) drive the same code.
 
 mod choice;
 mod download;

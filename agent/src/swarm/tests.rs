@@ -144,6 +144,24 @@ fn a_turn_asks_first_for_what_no_neighbour_has() {
 }
 
 #[test]
+fn what_was_asked_of_the_coordinator_is_taken_back_when_there_are_neighbours() {
+    let mut download = download(0);
+    let asked = asks(&planned(&mut download, at(0)));
+    assert_eq!(asked.len(), Settings::default().in_flight);
+    download.set_neighbours(&[(Peer(0), Distance::Near)], at(1));
+    download.has(Peer(0), &ChunkSet::full(CHUNKS), at(1));
+    let actions = planned(&mut download, at(1));
+    for (source, chunk) in asked {
+        assert!(actions.contains(&Action::Cancel { source, chunk }));
+    }
+    assert!(
+        asks(&actions)
+            .iter()
+            .all(|(source, _)| *source == Source::Peer(Peer(0)))
+    );
+}
+
+#[test]
 fn a_coordinator_that_comes_back_is_asked_for_a_turn_anew() {
     let mut download = download(1);
     assert!(planned(&mut download, at(0)).contains(&Action::AskForTurn));

@@ -179,9 +179,14 @@ fn how_it_came(image: &ImageStatus) -> String {
         present if present >= image.content_bytes => ", all of it there before".to_owned(),
         present => format!(", of which {} were there before", bytes(present)),
     };
-    let sent = match image.wire_bytes {
-        0 => String::new(),
-        sent => format!("; {} on the wire", bytes(sent)),
+    let sent = match (image.wire_bytes, image.peer_bytes) {
+        (0, _) => String::new(),
+        (sent, 0) => format!("; {} on the wire", bytes(sent)),
+        (sent, peers) => format!(
+            "; {} on the wire, {} of it from other hosts,",
+            bytes(sent),
+            bytes(peers)
+        ),
     };
     let took = match (image.started_at, image.finished_at) {
         (Some(started), Some(finished)) if image.wire_bytes > 0 => {

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use rand::RngExt as _;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
-use tfleet_proto::channel::SERVER_NAME;
+use tfleet_proto::channel::{self, SERVER_NAME};
 use tfleet_proto::model::digest::Digest;
 use time::{Duration, OffsetDateTime};
 
@@ -101,6 +101,7 @@ impl Authority {
         request: &[u8],
         life: Duration,
     ) -> Result<Issued, AuthorityError> {
+        let key = request_key(request)?;
         let request =
             CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))
                 .map_err(|error| AuthorityError::Request(error.to_string()))?;
@@ -110,6 +111,15 @@ impl Authority {
             .distinguished_name
             .push(DnType::OrganizationalUnitName, role.as_str());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if role == Role::Host {
+            // For serving other hosts, under a name that no coordinator has.
+            let name = channel::host_name(&key);
+            let name = name.try_into().map_err(failed("name the host"))?;
+            params.subject_alt_names.push(SanType::DnsName(name));
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
         let certificate = params
             .signed_by(&request.public_key, &self.issuer)
             .map_err(failed("sign a certificate"))?;

@@ -1,3 +1,9 @@
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::{ServerName, UnixTime};
+
 use super::*;
 
 fn authority(folder: &Path) -> Authority {
@@ -48,6 +54,35 @@ fn a_certificate_names_who_it_was_issued_for_and_not_whom_the_request_names() {
         &issued.der,
         authority.certificate()
     ));
+}
+
+#[test]
+fn a_host_may_serve_others_under_a_name_of_its_key_and_an_operator_may_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = authority(folder.path());
+    let key = KeyPair::generate().unwrap();
+    let issued = |role| {
+        let life = Duration::hours(1);
+        authority.issue(role, "x", &request(&key), life).unwrap()
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.certificate().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .unwrap();
+    let serves = |issued: &Issued, name: &str| {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let verdict = verifier.verify_server_cert(&issued.der, &[], &name, &[], UnixTime::now());
+        verdict.is_ok()
+    };
+    let (host, operator) = (issued(Role::Host), issued(Role::Operator));
+    let name = channel::host_name(&host.key);
+    assert!(serves(&host, &name));
+    for name in [SERVER_NAME, "localhost"] {
+        assert!(!serves(&host, name));
+    }
+    assert!(!serves(&operator, &name));
 }
 
 #[test]

@@ -4,28 +4,43 @@
 //! megabyte and no thread waits for any of them. What is read is verified against what was written before its first
 //! byte leaves.
 
+mod frame;
 mod handing_out;
 mod neighbours;
+mod transfer;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
-use tfleet_proto::model::artifact::{Chunk, Layer};
+use tfleet_proto::model::artifact::{ArtifactIndex, Chunk, Layer};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::wire;
-use tonic::{Extensions, Request, Response, Status};
+use tfleet_proto::wire::join_request::Said;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Extensions, Request, Response, Status, Streaming};
 
 pub use handing_out::{HandingOut, Step};
 pub use neighbours::{Degree, Member, Neighbours};
+pub use transfer::Participant;
+
+use frame::{Part, frame_part, parts};
+use transfer::Transfers;
 
 use crate::artifact::{Artifacts, StoreError};
 
-/// Large enough to cost little per byte, small enough for the receiver's window.
-const PART_BYTES: u64 = 512 << 10;
-
 /// One on its way out, one being read.
 const READ_AHEAD: usize = 2;
+
+/// A host says its first word at once.
+const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
+/// What is on its way to one host that takes part in a transfer.
+const MESSAGES_WAITING: usize = 4;
 
 /// Who may have what.
 pub trait Access: Send + Sync + 'static {
@@ -34,6 +49,12 @@ pub trait Access: Send + Sync + 'static {
     /// # Errors
     /// NOT_FOUND if not: a host learns nothing of other hosts' artifacts.
     fn check(&self, peer: &Extensions, artifact: &Digest) -> Result<(), Status>;
+
+    /// Who the peer of a request is to other hosts, which reach it at `port`; zero: they don't.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED if it is not a host, INVALID_ARGUMENT if the port is none.
+    fn participant(&self, peer: &Extensions, port: u32) -> Result<Participant, Status>;
 }
 
 /// Serves `tfleet.v1.Artifacts`.
@@ -41,19 +62,41 @@ pub trait Access: Send + Sync + 'static {
 pub struct ArtifactsService<A> {
     artifacts: Artifacts,
     access: Arc<A>,
+    transfers: Transfers,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl<A: Access> ArtifactsService<A> {
-    pub fn new(artifacts: Artifacts, access: Arc<A>) -> Self {
-        Self { artifacts, access }
+    /// Transfers run as tasks of `tasks` and end with `stop`.
+    pub fn new(
+        artifacts: Artifacts,
+        access: Arc<A>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            artifacts,
+            access,
+            transfers: Transfers::new(tasks.clone()),
+            tasks,
+            stop,
+        }
     }
 
-    fn allowed<T>(&self, request: &Request<T>, artifact: &str) -> Result<Digest, Status> {
+    fn allowed(&self, peer: &Extensions, artifact: &str) -> Result<Digest, Status> {
         let digest: Digest = artifact
             .parse()
             .map_err(|error| Status::invalid_argument(format!("artifact: {error}")))?;
-        self.access.check(request.extensions(), &digest)?;
+        self.access.check(peer, &digest)?;
         Ok(digest)
+    }
+
+    async fn index(&self, digest: Digest) -> Result<ArtifactIndex, Status> {
+        let store = self.artifacts.clone();
+        blocking(move || store.index(&digest))
+            .await?
+            .ok_or_else(|| unknown(&digest))
     }
 }
 
@@ -63,7 +106,7 @@ impl<A: Access> wire::artifacts_server::Artifacts for ArtifactsService<A> {
         &self,
         request: Request<wire::GetIndexRequest>,
     ) -> Result<Response<wire::GetIndexResponse>, Status> {
-        let digest = self.allowed(&request, &request.get_ref().artifact)?;
+        let digest = self.allowed(request.extensions(), &request.get_ref().artifact)?;
         let store = self.artifacts.clone();
         let index = blocking(move || store.index_text(&digest))
             .await?
@@ -77,17 +120,15 @@ impl<A: Access> wire::artifacts_server::Artifacts for ArtifactsService<A> {
         &self,
         request: Request<wire::FetchChunksRequest>,
     ) -> Result<Response<Self::FetchChunksStream>, Status> {
-        let digest = self.allowed(&request, &request.get_ref().artifact)?;
+        let digest = self.allowed(request.extensions(), &request.get_ref().artifact)?;
         let request = request.into_inner();
         let diff_id: Digest = request
             .diff_id
             .parse()
             .map_err(|error| Status::invalid_argument(format!("diff_id: {error}")))?;
-        let store = self.artifacts.clone();
-        let index = blocking(move || store.index(&digest))
+        let layer = self
+            .index(digest)
             .await?
-            .ok_or_else(|| unknown(&digest))?;
-        let layer = index
             .layers
             .into_iter()
             .find(|layer| layer.diff_id == diff_id)
@@ -101,52 +142,43 @@ impl<A: Access> wire::artifacts_server::Artifacts for ArtifactsService<A> {
                 .into_iter()
                 .flat_map(|(number, chunk)| parts(number, chunk)),
         )
-        .map(move |part| read(store.clone(), part))
+        .map(move |part| chunk_message(store.clone(), part))
         .buffered(READ_AHEAD);
         Ok(Response::new(Box::pin(parts)))
     }
+
+    type JoinStream = Pin<Box<dyn Stream<Item = Result<wire::JoinResponse, Status>> + Send>>;
+
+    async fn join(
+        &self,
+        request: Request<Streaming<wire::JoinRequest>>,
+    ) -> Result<Response<Self::JoinStream>, Status> {
+        let (_, peer, mut incoming) = request.into_parts();
+        let first = timeout(FIRST_MESSAGE_WITHIN, incoming.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("nothing was said"))??;
+        let Some(Said::Joining(joining)) = first.and_then(|first| first.said) else {
+            return Err(Status::invalid_argument(
+                "the first message must be joining",
+            ));
+        };
+        let digest = self.allowed(&peer, &joining.artifact)?;
+        let participant = self.access.participant(&peer, joining.port)?;
+        let index = self.index(digest).await?;
+        let attendance = self.transfers.join(digest, &index, participant);
+        let (outgoing, answers) = mpsc::channel(MESSAGES_WAITING);
+        let (store, stop) = (self.artifacts.clone(), self.stop.clone());
+        self.tasks
+            .spawn(attendance.serve(incoming, outgoing, store, stop));
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
 }
 
-/// A piece of a chunk's frame that becomes one message.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    number: u32,
-    chunk: Chunk,
-    offset: u64,
-    length: u64,
-}
-
-fn parts(number: u32, chunk: Chunk) -> impl Iterator<Item = Part> {
-    let count = chunk.frame_bytes.div_ceil(PART_BYTES);
-    (0..count).map(move |part| {
-        let offset = part * PART_BYTES;
-        Part {
-            number,
-            chunk,
-            offset,
-            length: PART_BYTES.min(chunk.frame_bytes - offset),
-        }
-    })
-}
-
-async fn read(store: Artifacts, part: Part) -> Result<wire::Chunk, Status> {
-    let Part {
-        number,
-        chunk,
-        offset,
-        length,
-    } = part;
-    let frame_part = blocking(move || {
-        if offset == 0 {
-            store.verify_frame(&chunk)?;
-        }
-        store.read_frame_part(&chunk, offset, length)
-    })
-    .await?;
+async fn chunk_message(store: Artifacts, part: Part) -> Result<wire::Chunk, Status> {
     Ok(wire::Chunk {
-        number,
-        frame_part: frame_part.into(),
-        last_part: offset + length == chunk.frame_bytes,
+        number: part.number,
+        frame_part: frame_part(store, part).await?,
+        last_part: part.is_last(),
     })
 }
 

@@ -7,6 +7,7 @@ use tfleet_proto::model::artifact::ArtifactIndex;
 use tonic::Code;
 use wire::artifacts_server::Artifacts as _;
 
+use super::frame::PART_BYTES;
 use super::*;
 use crate::artifact::{Origin, Received, Secrets, receive};
 
@@ -20,6 +21,10 @@ impl Access for Only {
             Err(unknown(artifact))
         }
     }
+
+    fn participant(&self, _peer: &Extensions, _port: u32) -> Result<Participant, Status> {
+        Err(Status::permission_denied("nobody takes part here"))
+    }
 }
 
 /// A store with one artifact of one layer of nearly 12 MiB that hardly compresses.
@@ -32,7 +37,12 @@ fn service() -> (
     let folder = tempfile::tempdir().unwrap();
     let store = Artifacts::open(folder.path()).unwrap();
     let received = put(&store);
-    let service = ArtifactsService::new(store, Arc::new(Only(received.artifact)));
+    let service = ArtifactsService::new(
+        store,
+        Arc::new(Only(received.artifact)),
+        TaskTracker::new(),
+        CancellationToken::new(),
+    );
     (folder, service, received.artifact, received.index)
 }
 
@@ -229,4 +239,162 @@ async fn storing_an_image_again_mends_its_delivery() {
     fetch(&service, &artifact, &layer.diff_id, 0, 0)
         .await
         .unwrap();
+}
+
+/// The service behind a real server, where hosts are told apart by the port that they join with.
+struct Served {
+    client: wire::artifacts_client::ArtifactsClient<tonic::transport::Channel>,
+    artifact: Digest,
+    index: ArtifactIndex,
+    _folder: tempfile::TempDir,
+    _tasks: tokio::task::JoinSet<()>,
+}
+
+struct ByPort(Digest);
+
+impl Access for ByPort {
+    fn check(&self, peer: &Extensions, artifact: &Digest) -> Result<(), Status> {
+        Only(self.0).check(peer, artifact)
+    }
+
+    fn participant(&self, _peer: &Extensions, port: u32) -> Result<Participant, Status> {
+        Ok(Participant {
+            host: format!("host-{port}").parse().unwrap(),
+            key: Digest::of(&port.to_le_bytes()),
+            address: None,
+            place: String::new(),
+        })
+    }
+}
+
+async fn served() -> Served {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Artifacts::open(folder.path()).unwrap();
+    let received = put(&store);
+    let service = ArtifactsService::new(
+        store,
+        Arc::new(ByPort(received.artifact)),
+        TaskTracker::new(),
+        CancellationToken::new(),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        let service = wire::artifacts_server::ArtifactsServer::new(service);
+        let server = tonic::transport::Server::builder().add_service(service);
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        server.serve_with_incoming(incoming).await.unwrap();
+    });
+    let endpoint = tonic::transport::Endpoint::new(address).unwrap();
+    Served {
+        client: wire::artifacts_client::ArtifactsClient::new(endpoint.connect_lazy()),
+        artifact: received.artifact,
+        index: received.index,
+        _folder: folder,
+        _tasks: tasks,
+    }
+}
+
+impl Served {
+    async fn join(
+        &mut self,
+        port: u32,
+    ) -> (
+        mpsc::Sender<wire::JoinRequest>,
+        Streaming<wire::JoinResponse>,
+    ) {
+        let (sender, said) = mpsc::channel(16);
+        let joining = wire::Joining {
+            artifact: self.artifact.to_string(),
+            port,
+        };
+        say(&sender, Said::Joining(joining)).await;
+        let joined = self.client.join(ReceiverStream::new(said)).await;
+        (sender, joined.unwrap().into_inner())
+    }
+}
+
+/// The next answer. That there are no neighbours may be told at any time.
+async fn answer(answers: &mut Streaming<wire::JoinResponse>) -> Option<wire::join_response::Said> {
+    loop {
+        match answers.message().await.unwrap()?.said.unwrap() {
+            wire::join_response::Said::Neighbourhood(told) => {
+                assert_eq!(told, wire::Neighbourhood::default());
+            }
+            other => return Some(other),
+        }
+    }
+}
+
+async fn say(sender: &mpsc::Sender<wire::JoinRequest>, said: Said) {
+    let said = wire::JoinRequest { said: Some(said) };
+    sender.send(said).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_takes_part_is_sent_what_it_asks_for_and_what_it_chooses() {
+    use wire::join_response::Said as Answer;
+    let mut served = served().await;
+    let chunks = served.index.layers[0].chunks.clone();
+    let (sender, mut answers) = served.join(1).await;
+    say(&sender, Said::Ask(1)).await;
+    say(&sender, Said::AskAny(wire::AskAny {})).await;
+    let mut frames = vec![Vec::new(); chunks.len()];
+    let mut whole = 0;
+    while whole < 2 {
+        match answer(&mut answers).await.unwrap() {
+            Answer::Offer(_) => say(&sender, Said::Wanted(vec![0b100])).await,
+            Answer::Begins(number) => assert!([1, 2].contains(&number)),
+            Answer::Part(part) => {
+                frames[part.chunk as usize].extend_from_slice(&part.frame_part);
+                whole += u32::from(part.last_part);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for number in [1, 2] {
+        let content = zstd::decode_all(frames[number].as_slice()).unwrap();
+        assert_eq!(Digest::of(&content), chunks[number].digest);
+    }
+    // It wants nothing, and answers an offer that there was not.
+    say(&sender, Said::Wanted(Vec::new())).await;
+    let nothing = Some(Answer::Nothing(wire::Nothing {}));
+    assert_eq!(answer(&mut answers).await, nothing);
+    // Nobody else takes part, so that is the end.
+    say(&sender, Said::Whole(wire::Whole {})).await;
+    assert_eq!(answer(&mut answers).await, None);
+}
+
+#[tokio::test]
+async fn a_host_that_joins_twice_keeps_its_newer_stream() {
+    let mut served = served().await;
+    let (_first, mut older) = served.join(1).await;
+    let (_second, mut newer) = served.join(1).await;
+    let status = loop {
+        match older.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it ended without a reason"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Aborted);
+    assert!(newer.message().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn taking_part_begins_with_an_artifact_that_the_host_may_have() {
+    let mut served = served().await;
+    let nobodys = wire::Joining {
+        artifact: Digest::of(b"another").to_string(),
+        port: 1,
+    };
+    for (said, code) in [
+        (Said::Joining(nobodys), Code::NotFound),
+        (Said::AskAny(wire::AskAny {}), Code::InvalidArgument),
+    ] {
+        let said = wire::JoinRequest { said: Some(said) };
+        let refused = served.client.join(futures::stream::iter([said])).await;
+        assert_eq!(refused.unwrap_err().code(), code);
+    }
 }

@@ -166,6 +166,17 @@ impl Fleet {
         })
     }
 
+    /// Where a host is: its label `rack`, or else `site`; empty without either.
+    pub fn place(&self, name: &HostName) -> String {
+        let view = self.host(name);
+        let labels = view.as_ref().and_then(|view| view.inventory.as_ref());
+        let label = |key| {
+            let value = labels?.labels.get(key)?;
+            Some(format!("{key}={value}"))
+        };
+        label("rack").or_else(|| label("site")).unwrap_or_default()
+    }
+
     pub async fn set_inventory(
         &self,
         name: &HostName,

@@ -7,6 +7,8 @@ use tfleet_proto::wire::artifacts_server::ArtifactsServer;
 use tfleet_proto::wire::enrollment_server::EnrollmentServer;
 use tfleet_proto::wire::operator_server::OperatorServer;
 use tfleet_proto::wire::session_server::SessionServer;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -28,6 +30,9 @@ pub struct Services {
     pub operator: OperatorService,
     pub artifacts: Artifacts,
     pub fleet: Fleet,
+    /// Owns what goes on beside requests, until `stop`.
+    pub tasks: TaskTracker,
+    pub stop: CancellationToken,
 }
 
 /// The enrolment listener serves this alone.
@@ -44,8 +49,12 @@ impl Services {
     ) -> Result<Routes, tonic_reflection::server::Error> {
         let session =
             SessionServer::new(self.session).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
-        let artifacts =
-            ArtifactsServer::new(ArtifactsService::new(self.artifacts, Arc::new(self.fleet)));
+        let artifacts = ArtifactsServer::new(ArtifactsService::new(
+            self.artifacts,
+            Arc::new(self.fleet),
+            self.tasks,
+            self.stop,
+        ));
         let operator =
             OperatorServer::new(self.operator).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
         let reflection = tonic_reflection::server::Builder::configure()

@@ -1,8 +1,9 @@
-//! How a client (an agent, an operator) reaches a coordinator: TCP, mutual TLS, HTTP/2.
+//! How a client (an agent, an operator) reaches a coordinator, and an agent another one: TCP, mutual TLS, HTTP/2.
 //!
 //! Whatever address a coordinator has, its certificate carries the name [`SERVER_NAME`] and was issued by the fleet's
 //! own CA. A client knows that CA by its certificate, or, before it has one, by the digest in its token. There is no
-//! way to connect without one of the two.
+//! way to connect without one of the two. A host that serves others carries a name made of its key ([`host_name`]), so
+//! that the usual verification of a name is the verification of the key that the coordinator told.
 
 mod error;
 mod pinned;
@@ -33,24 +34,36 @@ use crate::model::digest::Digest;
 /// The name in every coordinator's certificate.
 pub const SERVER_NAME: &str = "coordinator.tfleet.internal";
 
+/// The name in the certificate of a host with this key. A label of a name has at most 63 bytes, so half of the digest's
+/// 64 digits must do: 128 bits.
+pub fn host_name(key: &Digest) -> String {
+    format!("{}.host.tfleet.internal", &key.hex()[..32])
+}
+
 /// From the first packet to the coordinator's first word; a silent peer is given up after this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-const STREAM_WINDOW_BYTES: u32 = 16 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// For one stream, and for a connection: from a coordinator, and from one of many hosts.
+const WINDOWS_BYTES: (u32, u32) = (16 << 20, 32 << 20);
+const HOST_WINDOWS_BYTES: (u32, u32) = (4 << 20, 4 << 20);
 const FRAME_BYTES: u32 = 1 << 20;
 
 /// Where a coordinator listens: `HOST:PORT`, an IPv6 address in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(String);
 
-/// How the client knows the coordinator, and who the client says it is.
+/// How the client knows the other side, and who the client says it is.
 #[derive(Debug)]
 pub enum Trust {
     /// The coordinator's CA by the SHA-256 of its certificate; the client is nobody yet. The coordinator sends the CA's
     /// certificate in its chain.
     PinnedCa(Digest),
     Identity(ClientIdentity),
+    /// Another host of the same fleet, by the SHA-256 of its public key.
+    Host {
+        identity: ClientIdentity,
+        key: Digest,
+    },
 }
 
 /// A client certificate with its key, and the CA that issued it and the coordinator's.
@@ -66,6 +79,10 @@ pub struct ClientIdentity {
 ///
 /// A later failure comes as the source of a `tonic::Status`: see [`ConnectError::in_chain`].
 pub async fn connect(address: &Address, trust: Trust) -> Result<Channel, ConnectError> {
+    let (stream_window_bytes, connection_window_bytes) = match trust {
+        Trust::PinnedCa(_) | Trust::Identity(_) => WINDOWS_BYTES,
+        Trust::Host { .. } => HOST_WINDOWS_BYTES,
+    };
     let dialer = Dialer::new(address.clone(), trust)?;
     let first = dialer.dial().await?;
     let kept = Arc::new(Mutex::new(Some(first)));
@@ -81,8 +98,8 @@ pub async fn connect(address: &Address, trust: Trust) -> Result<Channel, Connect
     });
     // The scheme is http because the connector does TLS itself; nothing here can speak plain text.
     Endpoint::from_static("http://coordinator.tfleet.internal")
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(stream_window_bytes)
+        .initial_connection_window_size(connection_window_bytes)
         .max_frame_size(FRAME_BYTES)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
@@ -105,13 +122,17 @@ struct Dialer {
 
 impl Dialer {
     fn new(address: Address, trust: Trust) -> Result<Self, ConnectError> {
+        let name = match &trust {
+            Trust::PinnedCa(_) | Trust::Identity(_) => SERVER_NAME.to_owned(),
+            Trust::Host { key, .. } => host_name(key),
+        };
         let mut config = client_config(trust)?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         #[expect(
             clippy::expect_used,
-            reason = "the constant is a DNS name; a test connects with it"
+            reason = "both forms are DNS names; tests connect with them"
         )]
-        let server_name = ServerName::try_from(SERVER_NAME).expect("a DNS name");
+        let server_name = ServerName::try_from(name).expect("a DNS name");
         Ok(Self {
             address,
             tls: TlsConnector::from(Arc::new(config)),
@@ -168,7 +189,7 @@ fn client_config(trust: Trust) -> Result<ClientConfig, ConnectError> {
         Trust::PinnedCa(digest) => Ok(builder
             .with_custom_certificate_verifier(Arc::new(pinned::PinnedCa::new(digest, provider)))
             .with_no_client_auth()),
-        Trust::Identity(identity) => builder
+        Trust::Identity(identity) | Trust::Host { identity, .. } => builder
             .with_custom_certificate_verifier(ca_verifier(&identity.ca_certificate, &provider)?)
             .with_client_auth_cert(identity.certificate_chain, identity.key)
             .map_err(|source| ConnectError::Identity { source }),

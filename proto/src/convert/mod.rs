@@ -9,6 +9,7 @@ mod failure;
 mod field;
 mod inventory;
 mod status;
+mod swarm;
 #[cfg(test)]
 mod tests;
 mod what_if;

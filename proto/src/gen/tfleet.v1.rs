@@ -401,6 +401,9 @@ pub struct ImageStatus {
     /// Bytes that crossed the wire for it so far (compressed).
     #[prost(uint64, tag = "8")]
     pub wire_bytes: u64,
+    /// Of these, bytes that came from other hosts.
+    #[prost(uint64, tag = "14")]
+    pub peer_bytes: u64,
     /// Content bytes handed to the engine so far.
     #[prost(uint64, tag = "9")]
     pub loaded_bytes: u64,
@@ -1789,6 +1792,121 @@ pub mod session_server {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinRequest {
+    #[prost(oneof = "join_request::Said", tags = "1, 2, 3, 4, 5, 6")]
+    pub said: ::core::option::Option<join_request::Said>,
+}
+/// Nested message and enum types in `JoinRequest`.
+pub mod join_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Said {
+        /// First, and only first.
+        #[prost(message, tag = "1")]
+        Joining(super::Joining),
+        /// Send any chunk that I lack, when it is my turn: answered by Offer.
+        #[prost(message, tag = "2")]
+        AskAny(super::AskAny),
+        /// The answer to Offer: chunks that are wanted, as a set. The empty set declines.
+        #[prost(bytes, tag = "3")]
+        Wanted(::prost::alloc::vec::Vec<u8>),
+        /// Send this chunk.
+        #[prost(uint32, tag = "4")]
+        Ask(u32),
+        /// This chunk came from elsewhere.
+        #[prost(uint32, tag = "5")]
+        Cancel(u32),
+        /// Every chunk is here. The host goes on serving others until the stream ends.
+        #[prost(message, tag = "6")]
+        Whole(super::Whole),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Joining {
+    /// Required. Digest of the index.
+    #[prost(string, tag = "1")]
+    pub artifact: ::prost::alloc::string::String,
+    /// Where this host serves others, at the address that its connection comes from. Zero: it does not serve.
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskAny {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Whole {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JoinResponse {
+    #[prost(oneof = "join_response::Said", tags = "1, 2, 3, 4, 5, 6")]
+    pub said: ::core::option::Option<join_response::Said>,
+}
+/// Nested message and enum types in `JoinResponse`.
+pub mod join_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Said {
+        /// Said soon after Joining, and whenever it changes: replaces what was said before. With no neighbours, everything
+        /// comes from the coordinator, in order.
+        #[prost(message, tag = "1")]
+        Neighbourhood(super::Neighbourhood),
+        /// There is a place for a chunk that the host may choose: answered by `wanted`.
+        #[prost(message, tag = "2")]
+        Offer(super::Offer),
+        /// The chunk with this number follows in parts, between which other messages may come.
+        #[prost(uint32, tag = "3")]
+        Begins(u32),
+        /// None of what was wanted will be sent now.
+        #[prost(message, tag = "4")]
+        Nothing(super::Nothing),
+        #[prost(message, tag = "5")]
+        Part(super::ChunkPart),
+        /// A chunk that was asked for by its number cannot be read.
+        #[prost(uint32, tag = "6")]
+        Damaged(u32),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Neighbourhood {
+    /// Whom to fetch from.
+    #[prost(message, repeated, tag = "1")]
+    pub neighbours: ::prost::alloc::vec::Vec<Neighbour>,
+    /// Whom to serve, and nobody else.
+    #[prost(message, repeated, tag = "2")]
+    pub askers: ::prost::alloc::vec::Vec<Neighbour>,
+}
+/// Another host that takes part.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Neighbour {
+    /// Its number in this transfer.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// SHA-256 of its public key.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// Its name, for people.
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    /// `HOST:PORT`; empty if it serves nobody.
+    #[prost(string, tag = "4")]
+    pub address: ::prost::alloc::string::String,
+    /// In the same rack or site.
+    #[prost(bool, tag = "5")]
+    pub near: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Offer {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Nothing {}
+/// A piece of a chunk's zstd frame, in order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChunkPart {
+    #[prost(uint32, tag = "1")]
+    pub chunk: u32,
+    /// At most 512 KiB.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub frame_part: ::prost::bytes::Bytes,
+    /// Set on the chunk's last message.
+    #[prost(bool, tag = "3")]
+    pub last_part: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetIndexRequest {
     /// Required. Digest of the index.
     #[prost(string, tag = "1")]
@@ -1973,6 +2091,36 @@ pub mod artifacts_client {
                 .insert(GrpcMethod::new("tfleet.v1.Artifacts", "FetchChunks"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The transfer of an artifact to many hosts, which fetch from each other what they can. A host takes part as long as
+        /// the stream lives.
+        ///
+        /// The host says Joining, then what it wants. The coordinator names neighbours whenever they change, and hands out
+        /// chunks: each about once, to different hosts. It ends the stream when every host that takes part has the artifact.
+        /// Chunks have one number each, counted from zero over all layers in order.
+        ///
+        /// Errors: INVALID_ARGUMENT (the first message is not Joining); NOT_FOUND (as above); UNIMPLEMENTED (an older
+        /// coordinator: fetch with FetchChunks); ABORTED (another stream of this host for this artifact began).
+        pub async fn join(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::JoinRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::JoinResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/tfleet.v1.Artifacts/Join");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("tfleet.v1.Artifacts", "Join"));
+            self.inner.streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2015,6 +2163,25 @@ pub mod artifacts_server {
             tonic::Response<Self::FetchChunksStream>,
             tonic::Status,
         >;
+        /// Server streaming response type for the Join method.
+        type JoinStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::JoinResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The transfer of an artifact to many hosts, which fetch from each other what they can. A host takes part as long as
+        /// the stream lives.
+        ///
+        /// The host says Joining, then what it wants. The coordinator names neighbours whenever they change, and hands out
+        /// chunks: each about once, to different hosts. It ends the stream when every host that takes part has the artifact.
+        /// Chunks have one number each, counted from zero over all layers in order.
+        ///
+        /// Errors: INVALID_ARGUMENT (the first message is not Joining); NOT_FOUND (as above); UNIMPLEMENTED (an older
+        /// coordinator: fetch with FetchChunks); ABORTED (another stream of this host for this artifact began).
+        async fn join(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::JoinRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::JoinStream>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct ArtifactsServer<T> {
@@ -2183,6 +2350,52 @@ pub mod artifacts_server {
                     };
                     Box::pin(fut)
                 }
+                "/tfleet.v1.Artifacts/Join" => {
+                    #[allow(non_camel_case_types)]
+                    struct JoinSvc<T: Artifacts>(pub Arc<T>);
+                    impl<
+                        T: Artifacts,
+                    > tonic::server::StreamingService<super::JoinRequest>
+                    for JoinSvc<T> {
+                        type Response = super::JoinResponse;
+                        type ResponseStream = T::JoinStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::JoinRequest>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Artifacts>::join(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = JoinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2220,6 +2433,368 @@ pub mod artifacts_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "tfleet.v1.Artifacts";
     impl<T> tonic::server::NamedService for ArtifactsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExchangeRequest {
+    #[prost(oneof = "exchange_request::Said", tags = "1, 2, 3")]
+    pub said: ::core::option::Option<exchange_request::Said>,
+}
+/// Nested message and enum types in `ExchangeRequest`.
+pub mod exchange_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Said {
+        /// First, and only first. Digest of the index.
+        #[prost(string, tag = "1")]
+        Artifact(::prost::alloc::string::String),
+        /// Send the chunk with this number, counted over all layers in order.
+        #[prost(uint32, tag = "2")]
+        Ask(u32),
+        /// It is not wanted any more.
+        #[prost(uint32, tag = "3")]
+        Cancel(u32),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExchangeResponse {
+    #[prost(oneof = "exchange_response::Said", tags = "1, 2, 3, 4, 5")]
+    pub said: ::core::option::Option<exchange_response::Said>,
+}
+/// Nested message and enum types in `ExchangeResponse`.
+pub mod exchange_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Said {
+        /// First: all chunks that are here, as a set: chunk N is bit N modulo 8 of byte N / 8.
+        #[prost(bytes, tag = "1")]
+        Has(::prost::alloc::vec::Vec<u8>),
+        /// Chunks that came since.
+        #[prost(message, tag = "2")]
+        Gained(super::Chunks),
+        /// This chunk will not be sent now: too many wait, or it cannot be read.
+        #[prost(uint32, tag = "3")]
+        Busy(u32),
+        #[prost(message, tag = "4")]
+        Part(super::ChunkPart),
+        /// Said several times a second when there is nothing else to say.
+        #[prost(message, tag = "5")]
+        KeepAlive(super::KeepAlive),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Chunks {
+    #[prost(uint32, repeated, tag = "1")]
+    pub numbers: ::prost::alloc::vec::Vec<u32>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeepAlive {}
+/// Generated client implementations.
+pub mod peers_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    #[derive(Debug, Clone)]
+    pub struct PeersClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl PeersClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> PeersClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> PeersClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            PeersClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// One per neighbour and artifact, opened by the host that wants chunks.
+        ///
+        /// Errors: INVALID_ARGUMENT (the first message is not `artifact`); PERMISSION_DENIED (the coordinator did not name the
+        /// caller for this artifact, or has not yet); RESOURCE_EXHAUSTED (too many connections).
+        pub async fn exchange(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ExchangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExchangeResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/tfleet.v1.Peers/Exchange");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("tfleet.v1.Peers", "Exchange"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod peers_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with PeersServer.
+    #[async_trait]
+    pub trait Peers: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Exchange method.
+        type ExchangeStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExchangeResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// One per neighbour and artifact, opened by the host that wants chunks.
+        ///
+        /// Errors: INVALID_ARGUMENT (the first message is not `artifact`); PERMISSION_DENIED (the coordinator did not name the
+        /// caller for this artifact, or has not yet); RESOURCE_EXHAUSTED (too many connections).
+        async fn exchange(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ExchangeRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::ExchangeStream>, tonic::Status>;
+    }
+    #[derive(Debug)]
+    pub struct PeersServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> PeersServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for PeersServer<T>
+    where
+        T: Peers,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/tfleet.v1.Peers/Exchange" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExchangeSvc<T: Peers>(pub Arc<T>);
+                    impl<
+                        T: Peers,
+                    > tonic::server::StreamingService<super::ExchangeRequest>
+                    for ExchangeSvc<T> {
+                        type Response = super::ExchangeResponse;
+                        type ResponseStream = T::ExchangeStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ExchangeRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peers>::exchange(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExchangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for PeersServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "tfleet.v1.Peers";
+    impl<T> tonic::server::NamedService for PeersServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -37,6 +37,8 @@ pub struct ImageStatus {
     pub fetched_bytes: u64,
     /// Bytes that crossed the wire for it so far (compressed).
     pub wire_bytes: u64,
+    /// Of these, bytes that came from other hosts.
+    pub peer_bytes: u64,
     /// Content bytes handed to the engine so far.
     pub loaded_bytes: u64,
     pub started_at: Option<Timestamp>,

@@ -37,6 +37,9 @@ pub struct HostDescription {
     pub gpu_access: Option<Vec<GpuAccess>>,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Whether its agent serves images to other hosts, if the policy allows it.
+    #[serde(default)]
+    pub peers: bool,
 }
 
 /// A way of giving a container a GPU that is set up on a host.
@@ -135,6 +138,12 @@ impl HostDescription {
     #[must_use]
     pub fn gpu(mut self, model: &str) -> Self {
         self.gpus.push(model.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn peers(mut self) -> Self {
+        self.peers = true;
         self
     }
 

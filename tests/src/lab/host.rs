@@ -39,6 +39,8 @@ struct AgentConfig<'a> {
     engine: String,
     policy: PathBuf,
     token_file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<&'static str>,
     labels: &'a std::collections::BTreeMap<String, String>,
 }
 
@@ -196,6 +198,7 @@ impl Host {
             engine: self.engine.endpoint(),
             policy: self.agent.policy_file(),
             token_file: self.agent.token_file(),
+            peers: self.description.peers.then_some("0.0.0.0:7445"),
             labels: &self.description.labels,
         };
         let text = toml::to_string(&config)

@@ -94,6 +94,7 @@ impl Host {
             present_bytes: 40,
             fetched_bytes: 60,
             wire_bytes: 20,
+            peer_bytes: 5,
             started_at: None,
             finished_at: Timestamp::UNIX_EPOCH,
         };
@@ -239,9 +240,10 @@ async fn a_finished_image_tells_what_it_took() {
             image.content_bytes,
             image.present_bytes,
             image.wire_bytes,
+            image.peer_bytes,
             image.loaded_bytes
         ),
-        (100, 40, 20, 60)
+        (100, 40, 20, 5, 60)
     );
 }
 

@@ -32,6 +32,15 @@ impl Artifacts for Empty {
     ) -> Result<tonic::Response<Self::FetchChunksStream>, tonic::Status> {
         Err(tonic::Status::not_found("there is no such artifact"))
     }
+
+    type JoinStream = tokio_stream::Empty<Result<wire::JoinResponse, tonic::Status>>;
+
+    async fn join(
+        &self,
+        _: tonic::Request<tonic::Streaming<wire::JoinRequest>>,
+    ) -> Result<tonic::Response<Self::JoinStream>, tonic::Status> {
+        Err(tonic::Status::not_found("there is no such artifact"))
+    }
 }
 
 /// The session, and who answers it until it is dropped.

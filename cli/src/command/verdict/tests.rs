@@ -22,6 +22,7 @@ fn image(phase: ImagePhase) -> ImageStatus {
         present_bytes: 100,
         fetched_bytes: 300,
         wire_bytes: 150,
+        peer_bytes: 0,
         loaded_bytes: 200,
         started_at: None,
         finished_at: None,

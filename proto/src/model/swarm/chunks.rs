@@ -34,6 +34,24 @@ impl ChunkSet {
         set
     }
 
+    /// The members among the first `chunks` of a set in the form of [`ChunkSet::to_bytes`].
+    pub fn from_bytes(bytes: &[u8], chunks: u32) -> Self {
+        let mut set = Self::empty(chunks);
+        for (word, bytes) in set.words.iter_mut().zip(bytes.chunks(8)) {
+            let mut eight = [0; 8];
+            eight[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_le_bytes(eight);
+        }
+        set.keep(&Self::full(chunks));
+        set
+    }
+
+    /// Chunk N is bit N modulo 8 of byte N / 8.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let bytes = self.words.iter().flat_map(|word| word.to_le_bytes());
+        bytes.take(self.chunks.div_ceil(8) as usize).collect()
+    }
+
     /// How many chunks the image has, members or not.
     pub fn chunks(&self) -> u32 {
         self.chunks

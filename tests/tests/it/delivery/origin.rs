@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::synthetic::Image;
 
@@ -165,6 +165,15 @@ impl Artifacts for Service {
             }
         });
         Ok(Response::new(Box::pin(chunks.flat_map(stream::iter))))
+    }
+
+    type JoinStream = stream::Empty<Result<wire::JoinResponse, Status>>;
+
+    async fn join(
+        &self,
+        _: Request<Streaming<wire::JoinRequest>>,
+    ) -> Result<Response<Self::JoinStream>, Status> {
+        Err(Status::unimplemented("one host fetches alone here"))
     }
 }
 

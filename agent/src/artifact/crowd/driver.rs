@@ -1,0 +1,395 @@
+//! What happens in a transfer, told to [`Download`], and what it decides, done.
+
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tfleet_proto::model::artifact::{Chunk, Layer};
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::swarm::{ChunkNumber, ChunkSet, Neighbourhood, Peer};
+use tfleet_proto::wire::artifacts_client::ArtifactsClient;
+use tfleet_proto::wire::join_response::Said;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tonic::transport::Channel;
+use tracing::{debug, info, warn};
+
+use super::super::fetch::{CORRUPTED_AT_MOST, FetchError, Interruption};
+use super::super::patience::Patience;
+use super::super::spool::RefusedFrame;
+use super::super::{DeliveryError, ImageProgress};
+use super::Order;
+use super::coordinator::Conversation;
+use super::lines::Lines;
+use super::linger::{linger, set_askers};
+use super::verification::{Verification, Verified};
+use crate::peers::{Event, Incoming, Peers, Request, Share};
+use crate::swarm::{Action, Download, Settings, Source};
+
+/// How often to plan without other cause.
+const TICK: Duration = Duration::from_millis(50);
+/// A coordinator that names no neighbours, not even none, for so long does not know how.
+const INTRODUCED_WITHIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Driver {
+    peers: Peers,
+    client: ArtifactsClient<Channel>,
+    artifact: Digest,
+    layers: Vec<Layer>,
+    chunks: Arc<[Chunk]>,
+    progress: watch::Sender<ImageProgress>,
+    share: Arc<Share>,
+    arrived: Arc<Mutex<ChunkSet>>,
+    download: Download,
+    began: Instant,
+    lines: Lines,
+    verification: Verification,
+    coordinator: Option<Conversation>,
+    /// Chunks on their way from the coordinator, …
+    incoming: Incoming,
+    /// … of which these were asked for by number.
+    named: BTreeSet<ChunkNumber>,
+    /// Whether the coordinator said who the neighbours are. Before, nothing is asked for: most of it would be taken back.
+    introduced: bool,
+    /// Rises with each failure in a row; any chunk makes it new.
+    patience: Patience,
+    corrupted: u32,
+}
+
+impl Driver {
+    /// Shares what is `kept`, and fetches what `have` lacks.
+    pub fn new(
+        peers: Peers,
+        order: &Order<'_>,
+        chunks: Arc<[Chunk]>,
+        kept: ChunkSet,
+        have: ChunkSet,
+        arrived: Arc<Mutex<ChunkSet>>,
+    ) -> Self {
+        let frames = Arc::new(order.spool.clone());
+        let share = peers.share(order.artifact, chunks.clone(), frames);
+        kept.iter().for_each(|chunk| share.gained(chunk));
+        Self {
+            client: order.client.clone(),
+            artifact: order.artifact,
+            layers: order.index.layers.clone(),
+            progress: order.progress.clone(),
+            verification: Verification::new(order.spool.clone()),
+            download: Download::new(&have, Settings::default(), rand::random(), Duration::ZERO),
+            lines: Lines::new(peers.clone(), order.artifact, chunks.clone()),
+            peers,
+            chunks,
+            share,
+            arrived,
+            began: Instant::now(),
+            coordinator: None,
+            incoming: Incoming::default(),
+            named: BTreeSet::new(),
+            introduced: false,
+            patience: Patience::new(),
+            corrupted: 0,
+        }
+    }
+
+    /// Fetches everything, counting it in `arrivals`, then serves until nobody needs it.
+    pub async fn run(
+        mut self,
+        conversation: Option<Conversation>,
+        arrivals: watch::Sender<u32>,
+    ) -> Result<(), DeliveryError> {
+        self.coordinator = conversation;
+        let mut joining: Option<BoxFuture<'static, Result<Conversation, Interruption>>> = None;
+        while !self.download.is_complete() {
+            self.act();
+            if self.coordinator.is_none() && joining.is_none() {
+                joining = Some(self.join_again()?);
+            }
+            tokio::select! {
+                // Each keeps what it has not given, so dropping it loses nothing.
+                said = hear(&mut self.coordinator) => match said {
+                    Ok(Some(said)) => self.heard(said)?,
+                    Ok(None) => self.lost_coordinator(&Interruption::Ended),
+                    Err(interruption) => self.lost_coordinator(&interruption),
+                },
+                joined = join(&mut joining) => {
+                    joining = None;
+                    match joined {
+                        Ok(conversation) => self.coordinator = Some(conversation),
+                        Err(interruption) if interruption.may_pass() => debug!(%interruption, "the coordinator is away"),
+                        Err(interruption) => return Err(FetchError::new(self.artifact, interruption).into()),
+                    }
+                }
+                (peer, event) = self.lines.hear() => self.happened(peer, event),
+                verified = self.verification.next() => {
+                    self.verified(verified)?;
+                    arrivals.send_modify(|arrivals| *arrivals += 1);
+                }
+                () = sleep(TICK) => {}
+            }
+        }
+        arrivals.send_modify(|arrivals| *arrivals += 1);
+        self.lines.clear();
+        if let Some(coordinator) = self.coordinator.take() {
+            linger(coordinator, &self.share).await;
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn join_again(
+        &mut self,
+    ) -> Result<BoxFuture<'static, Result<Conversation, Interruption>>, DeliveryError> {
+        let Some(pause) = self.patience.next_pause() else {
+            return Err(FetchError::new(self.artifact, Interruption::Silence).into());
+        };
+        let (mut client, artifact) = (self.client.clone(), self.artifact);
+        let port = self.peers.port();
+        Ok(Box::pin(async move {
+            sleep(pause).await;
+            Conversation::open(&mut client, &artifact, port).await
+        }))
+    }
+
+    fn lost_coordinator(&mut self, interruption: &Interruption) {
+        info!(artifact = %self.artifact.short(), %interruption, "joining the transfer again");
+        self.coordinator = None;
+        self.incoming = Incoming::default();
+        self.named.clear();
+        self.download.lost(Source::Coordinator, self.now());
+    }
+
+    /// From the coordinator.
+    fn heard(&mut self, said: Said) -> Result<(), DeliveryError> {
+        let now = self.now();
+        match said {
+            Said::Neighbourhood(told) => match Neighbourhood::try_from(told) {
+                Ok(told) => self.meet(told),
+                Err(refusal) => {
+                    warn!(%refusal, "the coordinator's word about neighbours is not understood");
+                }
+            },
+            Said::Offer(_) => {
+                let wanted = self.download.turn(now);
+                self.tell(|coordinator| coordinator.want(wanted.as_ref()));
+            }
+            Said::Nothing(_) => self.download.turn_begins(None, now),
+            Said::Begins(number) => {
+                let chunk = ChunkNumber(number);
+                self.incoming.expect(chunk);
+                if !self.named.contains(&chunk) {
+                    self.download.turn_begins(Some(chunk), now);
+                }
+            }
+            Said::Damaged(number) => {
+                let chunk = ChunkNumber(number);
+                self.incoming.forget(chunk);
+                self.named.remove(&chunk);
+                self.bad(Source::Coordinator, chunk)?;
+            }
+            Said::Part(part) => {
+                let bytes = part.frame_part.len() as u64;
+                self.progress
+                    .send_modify(|progress| progress.wire_bytes += bytes);
+                match self.incoming.take(part, &self.chunks) {
+                    Ok(Some((chunk, frame))) => self.came(Source::Coordinator, chunk, frame),
+                    Ok(None) => {}
+                    Err(error) => {
+                        warn!(%error, "the coordinator does not keep to the protocol");
+                        self.lost_coordinator(&Interruption::Malformed(
+                            "a chunk longer than its index says",
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// At a neighbour.
+    fn happened(&mut self, peer: Peer, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Has(have) => self.download.has(peer, &have, now),
+            Event::Gained(chunks) => self.download.gained(peer, &chunks, now),
+            Event::Heard(bytes) => {
+                self.download.heard(peer, now);
+                if bytes > 0 {
+                    self.progress.send_modify(|progress| {
+                        progress.wire_bytes += bytes;
+                        progress.peer_bytes += bytes;
+                    });
+                }
+            }
+            Event::Frame(chunk, frame) => self.came(Source::Peer(peer), chunk, frame),
+            Event::Busy(chunk) => self.download.failed(Source::Peer(peer), chunk, now),
+            Event::Lost => self.download.lost(Source::Peer(peer), now),
+        }
+    }
+
+    fn came(&mut self, source: Source, number: ChunkNumber, frame: Vec<u8>) {
+        let chunk = self.chunks[number.0 as usize];
+        self.verification.add(source, number, chunk, frame);
+    }
+
+    fn verified(&mut self, verified: Verified) -> Result<(), DeliveryError> {
+        let Verified {
+            source,
+            number,
+            outcome,
+        } = verified;
+        match outcome {
+            Ok(()) => {
+                if source == Source::Coordinator {
+                    self.named.remove(&number);
+                }
+                (self.patience, self.corrupted) = (Patience::new(), 0);
+                if self.download.arrived(source, number, self.now()) {
+                    let content_bytes = self.chunks[number.0 as usize].content_bytes;
+                    self.progress
+                        .send_modify(|progress| progress.fetched_bytes += content_bytes);
+                    self.arrived
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(number);
+                    self.share.gained(number);
+                }
+                Ok(())
+            }
+            Err(RefusedFrame::Corrupted) => self.bad(source, number),
+            Err(RefusedFrame::Spool(error)) => Err(error.into()),
+        }
+    }
+
+    /// What came was not what the index says. A host that sends such is left; the coordinator gets another chance.
+    fn bad(&mut self, source: Source, number: ChunkNumber) -> Result<(), DeliveryError> {
+        self.download.corrupt(source, number, self.now());
+        if let Source::Peer(peer) = source {
+            let host = self.lines.hang_up(peer);
+            warn!(
+                host,
+                chunk = number.0,
+                "another host sent a damaged chunk; nothing more is fetched from it"
+            );
+            return Ok(());
+        }
+        self.named.remove(&number);
+        self.corrupted += 1;
+        let interruption = self.corruption(number);
+        warn!(artifact = %self.artifact, %interruption, "a chunk is refused");
+        if self.corrupted < CORRUPTED_AT_MOST {
+            return Ok(());
+        }
+        Err(FetchError::new(self.artifact, interruption).into())
+    }
+
+    fn corruption(&self, number: ChunkNumber) -> Interruption {
+        let mut place = number.0 as usize;
+        for layer in &self.layers {
+            if place < layer.chunks.len() {
+                return Interruption::Corrupted {
+                    diff_id: layer.diff_id,
+                    number: place,
+                };
+            }
+            place -= layer.chunks.len();
+        }
+        Interruption::Malformed("a chunk beyond the image")
+    }
+
+    fn meet(&mut self, told: Neighbourhood) {
+        self.introduced = true;
+        set_askers(&self.share, &told.askers);
+        let now = self.now();
+        let named: Vec<_> = told
+            .neighbours
+            .iter()
+            .map(|neighbour| (neighbour.peer, neighbour.distance))
+            .collect();
+        self.download.set_neighbours(&named, now);
+        if !told.neighbours.is_empty() {
+            info!(artifact = %self.artifact.short(), hosts = told.neighbours.len(), "fetching from other hosts, too");
+        }
+        self.lines.set(told.neighbours);
+    }
+
+    /// Does what follows from what happened.
+    fn act(&mut self) {
+        if !self.introduced && self.began.elapsed() < INTRODUCED_WITHIN {
+            return;
+        }
+        let mut actions = Vec::new();
+        self.download.plan(self.now(), &mut actions);
+        for action in actions {
+            match action {
+                Action::Ask { source, chunk } => self.ask(source, chunk),
+                Action::Cancel { source, chunk } => self.cancel(source, chunk),
+                Action::AskForTurn => self.tell(Conversation::ask_any),
+                Action::Reconnect { peer } => self.lines.redial(peer),
+            }
+        }
+    }
+
+    fn ask(&mut self, source: Source, chunk: ChunkNumber) {
+        match source {
+            Source::Coordinator => {
+                self.named.insert(chunk);
+                self.tell(|coordinator| coordinator.ask(chunk));
+            }
+            Source::Peer(peer) => {
+                if !self.lines.say(peer, Request::Ask(chunk)) {
+                    self.download.failed(source, chunk, self.now());
+                }
+            }
+        }
+    }
+
+    fn cancel(&mut self, source: Source, chunk: ChunkNumber) {
+        match source {
+            Source::Coordinator => {
+                self.incoming.forget(chunk);
+                self.named.remove(&chunk);
+                self.tell(|coordinator| coordinator.cancel(chunk));
+            }
+            Source::Peer(peer) => {
+                // Bytes that come all the same are thrown away.
+                self.lines.say(peer, Request::Cancel(chunk));
+            }
+        }
+    }
+
+    /// Says something to the coordinator, if it is there and reads.
+    fn tell(&mut self, say: impl FnOnce(&Conversation) -> bool) {
+        match &self.coordinator {
+            Some(coordinator) if say(coordinator) => {}
+            Some(_) => self.lost_coordinator(&Interruption::Silence),
+            None => self.download.lost(Source::Coordinator, self.now()),
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.peers.unshare(&self.artifact, &self.share);
+    }
+}
+
+async fn hear(coordinator: &mut Option<Conversation>) -> Result<Option<Said>, Interruption> {
+    match coordinator {
+        Some(coordinator) => coordinator.hear().await,
+        None => pending().await,
+    }
+}
+
+async fn join(
+    joining: &mut Option<BoxFuture<'static, Result<Conversation, Interruption>>>,
+) -> Result<Conversation, Interruption> {
+    match joining {
+        Some(joining) => joining.await,
+        None => pending().await,
+    }
+}

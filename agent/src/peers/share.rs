@@ -1,0 +1,259 @@
+//! One artifact's chunks that this host has and gives to those who may ask.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tfleet_proto::model::artifact::Chunk;
+use tfleet_proto::model::digest::Digest;
+use tfleet_proto::model::swarm::{ChunkNumber, ChunkSet, Peer};
+use tfleet_proto::wire;
+use tfleet_proto::wire::exchange_response::Said;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Status;
+
+use super::Frames;
+use crate::swarm::{Answer, Uploads};
+
+/// Chunks that are sent at once.
+const SLOTS: usize = 8;
+/// Hosts that may wait for a slot, and chunks for which each may.
+const WAITING: (usize, usize) = (64, 8);
+/// Small, so that even over a slow line something is heard of this host all the time.
+const PART_BYTES: usize = 64 << 10;
+/// A host that takes nothing for so long gives its slot up.
+const STUCK: Duration = Duration::from_secs(10);
+
+pub(super) type Outgoing = mpsc::Sender<Result<wire::ExchangeResponse, Status>>;
+
+/// Who may have it, what is here of it, and what is being sent.
+#[derive(Debug)]
+pub struct Share {
+    chunks: Arc<[Chunk]>,
+    frames: Arc<dyn Frames>,
+    state: Mutex<State>,
+    /// How many chunks are here.
+    gained: watch::Sender<usize>,
+    ended: CancellationToken,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Chunks in the order of their coming.
+    log: Vec<ChunkNumber>,
+    /// By the digests of their keys.
+    askers: BTreeMap<Digest, Peer>,
+    uploads: Uploads,
+    connections: BTreeMap<Peer, Connection>,
+    /// The number of the next connection.
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    number: u64,
+    outgoing: Outgoing,
+    replaced: CancellationToken,
+    sending: BTreeMap<ChunkNumber, CancellationToken>,
+}
+
+impl Share {
+    pub(super) fn new(chunks: Arc<[Chunk]>, frames: Arc<dyn Frames>, tasks: TaskTracker) -> Self {
+        Self {
+            chunks,
+            frames,
+            state: Mutex::new(State {
+                log: Vec::new(),
+                askers: BTreeMap::new(),
+                uploads: Uploads::new(SLOTS, WAITING.0, WAITING.1),
+                connections: BTreeMap::new(),
+                next: 0,
+            }),
+            gained: watch::Sender::new(0),
+            ended: CancellationToken::new(),
+            tasks,
+        }
+    }
+
+    /// A chunk is here, verified and on disk.
+    pub fn gained(&self, chunk: ChunkNumber) {
+        let mut state = self.state();
+        state.log.push(chunk);
+        self.gained.send_replace(state.log.len());
+    }
+
+    /// Whom to serve from now on, by the digests of their keys. Connections of others end.
+    pub fn set_askers(&self, askers: BTreeMap<Digest, Peer>) {
+        let mut state = self.state();
+        state.connections.retain(|peer, connection| {
+            let stays = askers.values().any(|asker| asker == peer);
+            if !stays {
+                connection.replaced.cancel();
+            }
+            stays
+        });
+        state.askers = askers;
+    }
+
+    /// Ends every connection.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// When nothing is served any more.
+    pub fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    pub(super) fn asker(&self, key: &Digest) -> Option<Peer> {
+        self.state().askers.get(key).copied()
+    }
+
+    /// Takes the asker's connection; an earlier one ends. Gives its number, and what says when this one shall end.
+    pub(super) fn connect(&self, peer: Peer, outgoing: Outgoing) -> (u64, CancellationToken) {
+        let replaced = CancellationToken::new();
+        let mut state = self.state();
+        state.uploads.lost(peer);
+        let number = state.next;
+        state.next += 1;
+        let connection = Connection {
+            number,
+            outgoing,
+            replaced: replaced.clone(),
+            sending: BTreeMap::new(),
+        };
+        if let Some(before) = state.connections.insert(peer, connection) {
+            before.end();
+        }
+        (number, replaced)
+    }
+
+    /// The connection is gone, and what its asker waits for with it.
+    pub(super) fn disconnect(self: &Arc<Self>, peer: Peer, number: u64) {
+        let mut state = self.state();
+        let is_ours = |connection: &Connection| connection.number == number;
+        if state.connections.get(&peer).is_some_and(is_ours)
+            && let Some(connection) = state.connections.remove(&peer)
+        {
+            connection.end();
+            state.uploads.lost(peer);
+            self.upload(&mut state);
+        }
+    }
+
+    /// All chunks that are here, as a set, and how many there are.
+    pub(super) fn has(&self) -> (Vec<u8>, usize) {
+        let state = self.state();
+        let mut set = ChunkSet::empty(self.chunks.len() as u32);
+        for chunk in &state.log {
+            set.insert(*chunk);
+        }
+        (set.to_bytes(), state.log.len())
+    }
+
+    /// The chunks that came after the first `seen`, and how many there are now.
+    pub(super) fn since(&self, seen: usize) -> (Vec<u32>, usize) {
+        let state = self.state();
+        let new = state.log.iter().skip(seen).map(|chunk| chunk.0).collect();
+        (new, state.log.len())
+    }
+
+    /// Wakes when chunks come.
+    pub(super) fn gains(&self) -> watch::Receiver<usize> {
+        self.gained.subscribe()
+    }
+
+    /// False: the chunk will not be sent now.
+    pub(super) fn ask(self: &Arc<Self>, peer: Peer, chunk: ChunkNumber) -> bool {
+        let mut state = self.state();
+        if chunk.0 as usize >= self.chunks.len() || state.uploads.ask(peer, chunk) == Answer::Busy {
+            return false;
+        }
+        self.upload(&mut state);
+        true
+    }
+
+    pub(super) fn cancel(self: &Arc<Self>, peer: Peer, chunk: ChunkNumber) {
+        let mut state = self.state();
+        let connection = state.connections.get(&peer);
+        match connection.and_then(|connection| connection.sending.get(&chunk)) {
+            // Its task gives the slot back.
+            Some(sending) => sending.cancel(),
+            None => state.uploads.ended(peer, chunk),
+        }
+    }
+
+    /// Fills free slots.
+    fn upload(self: &Arc<Self>, state: &mut State) {
+        while let Some((peer, number)) = state.uploads.start() {
+            let Some(connection) = state.connections.get_mut(&peer) else {
+                state.uploads.lost(peer);
+                continue;
+            };
+            let cancelled = CancellationToken::new();
+            connection.sending.insert(number, cancelled.clone());
+            let (share, outgoing) = (self.clone(), connection.outgoing.clone());
+            let connection = connection.number;
+            self.tasks.spawn(async move {
+                // Ends with the connection, which then takes nothing.
+                let sent = share.send(number, &outgoing);
+                cancelled.run_until_cancelled(sent).await;
+                share.sent(peer, connection, number);
+            });
+        }
+    }
+
+    async fn send(&self, number: ChunkNumber, outgoing: &Outgoing) {
+        let (frames, chunk) = (self.frames.clone(), self.chunks[number.0 as usize]);
+        let frame = tokio::task::spawn_blocking(move || frames.frame(&chunk)).await;
+        let Ok(Some(frame)) = frame else {
+            let _ = outgoing.send(Ok(message(Said::Busy(number.0)))).await;
+            return;
+        };
+        let mut offset = 0;
+        while offset < frame.len() {
+            let end = frame.len().min(offset + PART_BYTES);
+            let part = wire::ChunkPart {
+                chunk: number.0,
+                frame_part: frame.slice(offset..end),
+                last_part: end == frame.len(),
+            };
+            let sent = outgoing.send(Ok(message(Said::Part(part))));
+            if !matches!(timeout(STUCK, sent).await, Ok(Ok(()))) {
+                return;
+            }
+            offset = end;
+        }
+    }
+
+    fn sent(self: &Arc<Self>, peer: Peer, connection: u64, chunk: ChunkNumber) {
+        let mut state = self.state();
+        let Some(current) = state.connections.get_mut(&peer) else {
+            return;
+        };
+        if current.number == connection {
+            current.sending.remove(&chunk);
+            state.uploads.ended(peer, chunk);
+            self.upload(&mut state);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    fn end(self) {
+        self.replaced.cancel();
+        self.sending.values().for_each(CancellationToken::cancel);
+    }
+}
+
+pub(super) fn message(said: Said) -> wire::ExchangeResponse {
+    wire::ExchangeResponse { said: Some(said) }
+}
