@@ -23,6 +23,7 @@ mod selection;
 mod settle;
 mod terminal;
 mod token;
+mod transfers;
 mod vault;
 mod verdict;
 
@@ -95,6 +96,8 @@ enum Command {
     /// Bring a release's images to hosts
     #[command(subcommand)]
     Rollout(rollout::Rollout),
+    /// Images on their way to hosts: how far, how fast, and from where
+    Transfers(transfers::Transfers),
     /// Images that others built
     #[command(subcommand)]
     Image(image::Image),
@@ -179,6 +182,7 @@ impl Command {
             Self::Release(command) => command.run(context).await,
             Self::Build(command) => command.run(context).await,
             Self::Rollout(command) => command.run(context).await,
+            Self::Transfers(command) => command.run(context).await,
             Self::Image(command) => command.run(context).await,
             Self::Base(command) => command.run(context).await,
             Self::Vault(command) => command.run(context).await,

@@ -135,7 +135,7 @@ fn weigh_image(image: &ImageStatus) -> Verdict {
             let (fetched, sent) = (bytes(image.fetched_bytes), bytes(image.wire_bytes));
             Verdict::Working(Step {
                 phase: TRANSFERRING,
-                activity: format!("fetched {fetched}, on the wire {sent}"),
+                activity: format!("fetched {fetched}, on the wire {sent}{}", from_hosts(image)),
                 done_bytes: image.present_bytes.saturating_add(image.loaded_bytes),
                 total_bytes: image.content_bytes,
             })
@@ -179,14 +179,9 @@ fn how_it_came(image: &ImageStatus) -> String {
         present if present >= image.content_bytes => ", all of it there before".to_owned(),
         present => format!(", of which {} were there before", bytes(present)),
     };
-    let sent = match (image.wire_bytes, image.peer_bytes) {
-        (0, _) => String::new(),
-        (sent, 0) => format!("; {} on the wire", bytes(sent)),
-        (sent, peers) => format!(
-            "; {} on the wire, {} of it from other hosts,",
-            bytes(sent),
-            bytes(peers)
-        ),
+    let sent = match image.wire_bytes {
+        0 => String::new(),
+        sent => format!("; {} on the wire{}", bytes(sent), from_hosts(image)),
     };
     let took = match (image.started_at, image.finished_at) {
         (Some(started), Some(finished)) if image.wire_bytes > 0 => {
@@ -196,6 +191,14 @@ fn how_it_came(image: &ImageStatus) -> String {
         _ => String::new(),
     };
     format!("{there}{sent}{took}")
+}
+
+/// " (0.9 GiB from other hosts)".
+fn from_hosts(image: &ImageStatus) -> String {
+    match image.peer_bytes {
+        0 => String::new(),
+        peers => format!(" ({} from other hosts)", bytes(peers)),
+    }
 }
 
 fn exited(container: &str, code: Option<i32>) -> Failure {

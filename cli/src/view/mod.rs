@@ -15,6 +15,7 @@ pub mod quantity;
 pub mod release;
 pub mod report;
 pub mod token;
+pub mod transfer;
 pub mod vault;
 
 #[cfg(test)]

@@ -235,6 +235,19 @@ fn a_present_image_tells_what_was_there_and_what_was_sent() {
         how: ", of which 100 B were there before; 150 B on the wire".to_owned(),
     };
     assert_eq!(image_is_present(&arrived, &release), expected);
+    let shared = ImageStatus {
+        peer_bytes: 90,
+        ..image(ImagePhase::Present)
+    };
+    let Verdict::Delivered { how, .. } =
+        image_is_present(&host(vec![shared], Vec::new()), &release)
+    else {
+        panic!("it is there")
+    };
+    assert!(
+        how.ends_with("150 B on the wire (90 B from other hosts)"),
+        "{how}"
+    );
 }
 
 #[test]
