@@ -7,10 +7,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use tempfile::NamedTempFile;
 use tfleet_proto::model::artifact::Chunk;
 use tfleet_proto::model::digest::Digest;
 use tracing::warn;
@@ -30,6 +32,27 @@ pub struct SpoolError {
     path: PathBuf,
     #[source]
     source: io::Error,
+}
+
+/// Memory for verifying one frame after the other. Memory that is given back for each of many frames, on whatever
+/// thread, is kept by the allocator, for each thread.
+#[derive(Debug, Default)]
+pub struct Room {
+    frame: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl Room {
+    /// Whether the frame is of that chunk. No frame makes this use more memory than the chunk's content.
+    fn holds(&mut self, chunk: &Chunk) -> bool {
+        let Ok(content_bytes) = usize::try_from(chunk.content_bytes) else {
+            return false;
+        };
+        self.content.resize(content_bytes, 0);
+        let written = zstd::bulk::decompress_to_buffer(&self.frame, &mut self.content);
+        written.is_ok_and(|written| written == content_bytes)
+            && Digest::of(&self.content) == chunk.digest
+    }
 }
 
 /// Why a frame was not taken.
@@ -85,15 +108,46 @@ impl Spool {
     /// Verifies a received frame, keeps it, and gives its content.
     pub fn take(&self, chunk: &Chunk, frame: &[u8]) -> Result<Bytes, RefusedFrame> {
         let content = verified(chunk, frame).ok_or(RefusedFrame::Corrupted)?;
-        let path = self.path(chunk);
-        let mut file = tempfile::Builder::new()
+        let mut file = self.temporary()?;
+        file.write_all(frame).map_err(at("write", file.path()))?;
+        self.put_in_place(chunk, file)?;
+        Ok(content)
+    }
+
+    /// Verifies a frame that was received into a file of [`Frames::land`], and keeps it.
+    pub fn adopt(
+        &self,
+        chunk: &Chunk,
+        file: NamedTempFile,
+        room: &mut Room,
+    ) -> Result<(), RefusedFrame> {
+        room.frame.clear();
+        fs::File::open(file.path())
+            .and_then(|mut opened| opened.read_to_end(&mut room.frame))
+            .map_err(at("read", file.path()))?;
+        if !room.holds(chunk) {
+            return Err(RefusedFrame::Corrupted);
+        }
+        Ok(self.put_in_place(chunk, file)?)
+    }
+
+    /// What a frame could not be received into.
+    pub fn landing_failed(&self, source: io::Error) -> SpoolError {
+        at("write a chunk in", &self.folder)(source)
+    }
+
+    fn temporary(&self) -> Result<NamedTempFile, SpoolError> {
+        tempfile::Builder::new()
             .prefix(TEMPORARY)
             .tempfile_in(&self.folder)
-            .map_err(at("make a file in", &self.folder))?;
-        file.write_all(frame).map_err(at("write", file.path()))?;
+            .map_err(at("make a file in", &self.folder))
+    }
+
+    fn put_in_place(&self, chunk: &Chunk, file: NamedTempFile) -> Result<(), SpoolError> {
+        let path = self.path(chunk);
         file.persist(&path)
-            .map_err(|error| at("put in place", &path)(error.error))?;
-        Ok(content)
+            .map(drop)
+            .map_err(|error| at("put in place", &path)(error.error))
     }
 
     fn path(&self, chunk: &Chunk) -> PathBuf {
@@ -102,9 +156,19 @@ impl Spool {
 }
 
 impl Frames for Spool {
-    fn frame(&self, chunk: &Chunk) -> Option<Bytes> {
-        let frame = fs::read(self.path(chunk)).ok()?;
-        verified(chunk, &frame).is_some().then(|| frame.into())
+    fn verify(&self, chunk: &Chunk) -> bool {
+        matches!(Spool::read(self, chunk), Ok(Some(_)))
+    }
+
+    fn read(&self, chunk: &Chunk, offset: u64, length: usize) -> Option<Bytes> {
+        let mut bytes = vec![0; length];
+        let file = fs::File::open(self.path(chunk)).ok()?;
+        file.read_exact_at(&mut bytes, offset).ok()?;
+        Some(bytes.into())
+    }
+
+    fn land(&self) -> io::Result<NamedTempFile> {
+        self.temporary().map_err(|error| error.source)
     }
 }
 

@@ -10,9 +10,11 @@ mod serving;
 mod share;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tempfile::NamedTempFile;
 use tfleet_proto::channel::ClientIdentity;
 use tfleet_proto::model::artifact::Chunk;
 use tfleet_proto::model::digest::Digest;
@@ -21,15 +23,21 @@ use tokio_util::task::TaskTracker;
 
 use crate::identity::Credentials;
 
-pub use incoming::{Incoming, TooLong};
+pub use incoming::{Incoming, IncomingError};
 pub use listener::{Listener, ListenerError};
-pub use neighbour::{Ear, Event, Request, Said, converse};
+pub use neighbour::{Artifact, Ear, Event, Request, Said, converse};
 pub use share::Share;
 
-/// Where frames are.
+/// Where frames are, and where they come to.
 pub trait Frames: Send + Sync + std::fmt::Debug + 'static {
-    /// The zstd frame of a chunk, verified; `None` if it is not there. Blocks.
-    fn frame(&self, chunk: &Chunk) -> Option<Bytes>;
+    /// Whether the zstd frame of a chunk is there, and right. Blocks.
+    fn verify(&self, chunk: &Chunk) -> bool;
+
+    /// `length` bytes of it from `offset` on; `None` if they are not there. Blocks.
+    fn read(&self, chunk: &Chunk, offset: u64, length: usize) -> Option<Bytes>;
+
+    /// An empty file for a frame that comes.
+    fn land(&self) -> io::Result<NamedTempFile>;
 }
 
 /// This host among others. Cheap to clone.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tempfile::NamedTempFile;
 use tfleet_proto::channel::{self, Address, Trust};
 use tfleet_proto::model::artifact::Chunk;
 use tfleet_proto::model::digest::Digest;
@@ -18,12 +19,20 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::debug;
 
-use super::{Incoming, Peers};
+use super::{Frames, Incoming, Peers};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A neighbour says something several times a second.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// What is fetched: its chunks in order, and where they come to. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    pub digest: Digest,
+    pub chunks: Arc<[Chunk]>,
+    pub frames: Arc<dyn Frames>,
+}
 
 /// What a neighbour is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +49,8 @@ pub enum Event {
     Gained(Vec<ChunkNumber>),
     /// Something came: so many bytes of chunks.
     Heard(u64),
-    Frame(ChunkNumber, Vec<u8>),
+    /// A whole frame, not verified.
+    Frame(ChunkNumber, NamedTempFile),
     Busy(ChunkNumber),
     /// The connection is gone, and with it what was asked for.
     Lost,
@@ -76,8 +86,7 @@ impl Ear {
 /// Connects again and again, and tells what happens, until it is dropped.
 pub async fn converse(
     peers: Peers,
-    artifact: Digest,
-    chunks: Arc<[Chunk]>,
+    artifact: Artifact,
     neighbour: Neighbour,
     mut requests: mpsc::Receiver<Request>,
     ear: Ear,
@@ -88,7 +97,6 @@ pub async fn converse(
         let end = talk(
             &peers,
             &artifact,
-            &chunks,
             &neighbour,
             &mut requests,
             &ear,
@@ -109,8 +117,7 @@ pub async fn converse(
 
 async fn talk(
     peers: &Peers,
-    artifact: &Digest,
-    chunks: &[Chunk],
+    artifact: &Artifact,
     neighbour: &Neighbour,
     requests: &mut mpsc::Receiver<Request>,
     ear: &Ear,
@@ -123,7 +130,7 @@ async fn talk(
     let address: Address = neighbour.address.as_deref().unwrap_or_default().parse()?;
     let channel = channel::connect(&address, trust).await?;
     let (to_peer, outgoing) = mpsc::channel(16);
-    let first = ToPeer::Artifact(artifact.to_string());
+    let first = ToPeer::Artifact(artifact.digest.to_string());
     to_peer.send(message(first)).await?;
     let mut client = PeersClient::new(channel);
     let mut incoming = timeout(SILENCE, client.exchange(ReceiverStream::new(outgoing)))
@@ -131,7 +138,8 @@ async fn talk(
         .into_inner();
     // What was asked of an earlier connection was given up with it.
     while requests.try_recv().is_ok() {}
-    let mut frames = Incoming::default();
+    let chunks = &artifact.chunks;
+    let mut coming = Incoming::new(artifact.frames.clone());
     loop {
         let said = tokio::select! {
             // `message` keeps what it has read of the next message in the stream, so dropping it loses nothing.
@@ -139,11 +147,11 @@ async fn talk(
             Some(request) = requests.recv() => {
                 let said = match request {
                     Request::Ask(chunk) => {
-                        frames.expect(chunk);
+                        coming.expect(chunk);
                         ToPeer::Ask(chunk.0)
                     }
                     Request::Cancel(chunk) => {
-                        frames.forget(chunk);
+                        coming.forget(chunk);
                         ToPeer::Cancel(chunk.0)
                     }
                 };
@@ -163,12 +171,12 @@ async fn talk(
                 Some(Event::Gained(known.collect()))
             }
             Some(FromPeer::Busy(number)) => {
-                frames.forget(ChunkNumber(number));
+                coming.forget(ChunkNumber(number));
                 Some(Event::Busy(ChunkNumber(number)))
             }
             Some(FromPeer::Part(part)) => {
                 bytes = part.frame_part.len() as u64;
-                let frame = frames.take(part, chunks)?;
+                let frame = coming.take(part, chunks).await?;
                 frame.map(|(chunk, frame)| Event::Frame(chunk, frame))
             }
             Some(FromPeer::KeepAlive(_)) | None => None,

@@ -1,6 +1,6 @@
 //! One artifact's chunks that this host has and gives to those who may ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const SLOTS: usize = 8;
 const WAITING: (usize, usize) = (64, 8);
 /// Small, so that even over a slow line something is heard of this host all the time.
 const PART_BYTES: usize = 64 << 10;
+/// Read at once.
+const READ_BYTES: u64 = 256 << 10;
 /// A host that takes nothing for so long gives its slot up.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -45,6 +47,8 @@ pub struct Share {
 struct State {
     /// Chunks in the order of their coming.
     log: Vec<ChunkNumber>,
+    /// Those of them that were not verified in this life.
+    unproven: BTreeSet<ChunkNumber>,
     /// By the digests of their keys.
     askers: BTreeMap<Digest, Peer>,
     uploads: Uploads,
@@ -68,6 +72,7 @@ impl Share {
             frames,
             state: Mutex::new(State {
                 log: Vec::new(),
+                unproven: BTreeSet::new(),
                 askers: BTreeMap::new(),
                 uploads: Uploads::new(SLOTS, WAITING.0, WAITING.1),
                 connections: BTreeMap::new(),
@@ -77,6 +82,12 @@ impl Share {
             ended: CancellationToken::new(),
             tasks,
         }
+    }
+
+    /// A chunk seems to be here since an earlier life of this agent: it is verified before it is sent.
+    pub fn keeps(&self, chunk: ChunkNumber) {
+        self.state().unproven.insert(chunk);
+        self.gained(chunk);
     }
 
     /// A chunk is here, verified and on disk.
@@ -208,26 +219,50 @@ impl Share {
     }
 
     async fn send(&self, number: ChunkNumber, outgoing: &Outgoing) {
-        let (frames, chunk) = (self.frames.clone(), self.chunks[number.0 as usize]);
-        let frame = tokio::task::spawn_blocking(move || frames.frame(&chunk)).await;
-        let Ok(Some(frame)) = frame else {
-            let _ = outgoing.send(Ok(message(Said::Busy(number.0)))).await;
+        let chunk = self.chunks[number.0 as usize];
+        let busy = || Ok(message(Said::Busy(number.0)));
+        if !self.prove(number, chunk).await {
+            let _ = outgoing.send(busy()).await;
             return;
-        };
-        let mut offset = 0;
-        while offset < frame.len() {
-            let end = frame.len().min(offset + PART_BYTES);
-            let part = wire::ChunkPart {
-                chunk: number.0,
-                frame_part: frame.slice(offset..end),
-                last_part: end == frame.len(),
-            };
-            let sent = outgoing.send(Ok(message(Said::Part(part))));
-            if !matches!(timeout(STUCK, sent).await, Ok(Ok(()))) {
-                return;
-            }
-            offset = end;
         }
+        let mut offset = 0;
+        while offset < chunk.frame_bytes {
+            let length = (chunk.frame_bytes - offset).min(READ_BYTES);
+            let frames = self.frames.clone();
+            let read = move || frames.read(&chunk, offset, length as usize);
+            let Ok(Some(mut bytes)) = tokio::task::spawn_blocking(read).await else {
+                let _ = outgoing.send(busy()).await;
+                return;
+            };
+            offset += length;
+            while !bytes.is_empty() {
+                let frame_part = bytes.split_to(bytes.len().min(PART_BYTES));
+                let last_part = bytes.is_empty() && offset == chunk.frame_bytes;
+                let part = wire::ChunkPart {
+                    chunk: number.0,
+                    frame_part,
+                    last_part,
+                };
+                let sent = outgoing.send(Ok(message(Said::Part(part))));
+                if !matches!(timeout(STUCK, sent).await, Ok(Ok(()))) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether the chunk is what it should be. What was verified in this life is believed: whoever gets it verifies it.
+    async fn prove(&self, number: ChunkNumber, chunk: Chunk) -> bool {
+        if !self.state().unproven.contains(&number) {
+            return true;
+        }
+        let frames = self.frames.clone();
+        let verified = tokio::task::spawn_blocking(move || frames.verify(&chunk)).await;
+        let is_right = verified.unwrap_or(false);
+        if is_right {
+            self.state().unproven.remove(&number);
+        }
+        is_right
     }
 
     fn sent(self: &Arc<Self>, peer: Peer, connection: u64, chunk: ChunkNumber) {

@@ -18,27 +18,39 @@ use super::*;
 use crate::identity::testing::Authority;
 
 const CHUNKS: u32 = 8;
+/// The chunk that an earlier life of the agent left damaged.
+const DAMAGED: u32 = 6;
+const FRAME_BYTES: u64 = 600_000;
 
 /// Has everything; what it sends is the chunk's number.
 #[derive(Debug)]
 struct Numbers;
 
 impl Frames for Numbers {
-    fn frame(&self, chunk: &Chunk) -> Option<Bytes> {
-        Some(content(chunk.content_bytes as u32))
+    fn verify(&self, chunk: &Chunk) -> bool {
+        chunk.content_bytes as u32 != DAMAGED
+    }
+
+    fn read(&self, chunk: &Chunk, offset: u64, length: usize) -> Option<Bytes> {
+        let start = offset as usize;
+        Some(content(chunk.content_bytes as u32).slice(start..start + length))
+    }
+
+    fn land(&self) -> io::Result<NamedTempFile> {
+        NamedTempFile::new()
     }
 }
 
-/// The `number`th chunk's frame: longer than one part.
+/// The `number`th chunk's frame: longer than what is read at once.
 fn content(number: u32) -> Bytes {
-    vec![number as u8; 100_000].into()
+    vec![number as u8; FRAME_BYTES as usize].into()
 }
 
 fn chunks() -> Arc<[Chunk]> {
     let chunk = |number| Chunk {
         digest: Digest::of(&[number as u8]),
         content_bytes: number,
-        frame_bytes: 100_000,
+        frame_bytes: FRAME_BYTES,
     };
     (0..u64::from(CHUNKS)).map(chunk).collect()
 }
@@ -64,7 +76,12 @@ fn talk(
     let (events, heard) = mpsc::channel(64);
     let ear = Ear::new(neighbour.peer, 0, events);
     let peers = asker.peers.clone();
-    tasks.spawn(converse(peers, artifact(), chunks(), neighbour, taken, ear));
+    let artifact = Artifact {
+        digest: artifact(),
+        chunks: chunks(),
+        frames: Arc::new(Numbers),
+    };
+    tasks.spawn(converse(peers, artifact, neighbour, taken, ear));
     (requests, heard)
 }
 
@@ -114,6 +131,7 @@ async fn a_named_host_is_told_what_is_here_and_what_comes_and_is_sent_what_it_as
             .unwrap();
         match next(&mut heard).await {
             Event::Frame(chunk, frame) => {
+                let frame = std::fs::read(frame.path()).unwrap();
                 assert_eq!(
                     (chunk, frame),
                     (ChunkNumber(number), content(number).to_vec())
@@ -133,6 +151,32 @@ async fn a_named_host_is_told_what_is_here_and_what_comes_and_is_sent_what_it_as
     // The coordinator no longer names it.
     share.set_askers(BTreeMap::new());
     assert!(matches!(next(&mut heard).await, Event::Lost));
+}
+
+#[tokio::test]
+async fn what_an_earlier_life_left_is_verified_before_it_is_sent() {
+    let fleet = Authority::new();
+    let (server, asker) = (TestHost::new(&fleet, 0), TestHost::new(&fleet, 1));
+    let share = serve(&server, &[&asker]);
+    for number in [2, DAMAGED] {
+        share.keeps(ChunkNumber(number));
+    }
+    let mut tasks = JoinSet::new();
+    let (requests, mut heard) = talk(&asker, server.named(), &mut tasks);
+    assert!(matches!(next(&mut heard).await, Event::Has(set) if set.len() == 2));
+    requests
+        .send(Request::Ask(ChunkNumber(DAMAGED)))
+        .await
+        .unwrap();
+    assert!(matches!(
+        next(&mut heard).await,
+        Event::Busy(ChunkNumber(DAMAGED))
+    ));
+    requests.send(Request::Ask(ChunkNumber(2))).await.unwrap();
+    assert!(matches!(
+        next(&mut heard).await,
+        Event::Frame(ChunkNumber(2), _)
+    ));
 }
 
 #[tokio::test]

@@ -265,7 +265,11 @@ impl Download {
     /// The coordinator begins to send `chunk`, or, with `None`, has nothing for this agent.
     pub fn turn_begins(&mut self, chunk: Option<ChunkNumber>, now: Duration) {
         self.turn = Turn::None;
-        let Some(chunk) = chunk else { return };
+        let Some(chunk) = chunk else {
+            // What it could send is on its way to others, from whom it will come.
+            self.coordinator_rests_until = now + self.settings.late.max(self.pace / 2);
+            return;
+        };
         if !self.missing.contains(chunk) || self.flights.len() >= self.settings.in_flight {
             self.pending.push(Action::Cancel {
                 source: Source::Coordinator,

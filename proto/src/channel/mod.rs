@@ -45,7 +45,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// For one stream, and for a connection: from a coordinator, and from one of many hosts.
 const WINDOWS_BYTES: (u32, u32) = (16 << 20, 32 << 20);
-const HOST_WINDOWS_BYTES: (u32, u32) = (4 << 20, 4 << 20);
+const HOST_WINDOWS_BYTES: (u32, u32) = (1 << 20, 1 << 20);
 const FRAME_BYTES: u32 = 1 << 20;
 
 /// Where a coordinator listens: `HOST:PORT`, an IPv6 address in brackets.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tempfile::NamedTempFile;
 use tfleet_proto::model::artifact::{Chunk, Layer};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::swarm::{ChunkNumber, ChunkSet, Neighbourhood, Peer};
@@ -18,14 +19,14 @@ use tracing::{debug, info, warn};
 
 use super::super::fetch::{CORRUPTED_AT_MOST, FetchError, Interruption};
 use super::super::patience::Patience;
-use super::super::spool::RefusedFrame;
+use super::super::spool::{RefusedFrame, Spool};
 use super::super::{DeliveryError, ImageProgress};
 use super::Order;
 use super::coordinator::Conversation;
 use super::lines::Lines;
 use super::linger::{linger, set_askers};
-use super::verification::{Verification, Verified};
-use crate::peers::{Event, Incoming, Peers, Request, Share};
+use super::verification::{Verification, Verified, corrupted};
+use crate::peers::{Artifact, Event, Incoming, IncomingError, Peers, Request, Share};
 use crate::swarm::{Action, Download, Settings, Source};
 
 /// How often to plan without other cause.
@@ -39,6 +40,7 @@ pub(super) struct Driver {
     artifact: Digest,
     layers: Vec<Layer>,
     chunks: Arc<[Chunk]>,
+    spool: Spool,
     progress: watch::Sender<ImageProgress>,
     share: Arc<Share>,
     arrived: Arc<Mutex<ChunkSet>>,
@@ -69,23 +71,31 @@ impl Driver {
         arrived: Arc<Mutex<ChunkSet>>,
     ) -> Self {
         let frames = Arc::new(order.spool.clone());
-        let share = peers.share(order.artifact, chunks.clone(), frames);
-        kept.iter().for_each(|chunk| share.gained(chunk));
+        let share = peers.share(order.artifact, chunks.clone(), frames.clone());
+        kept.iter().for_each(|chunk| share.keeps(chunk));
         Self {
             client: order.client.clone(),
             artifact: order.artifact,
             layers: order.index.layers.clone(),
+            spool: order.spool.clone(),
             progress: order.progress.clone(),
             verification: Verification::new(order.spool.clone()),
             download: Download::new(&have, Settings::default(), rand::random(), Duration::ZERO),
-            lines: Lines::new(peers.clone(), order.artifact, chunks.clone()),
+            lines: Lines::new(
+                peers.clone(),
+                Artifact {
+                    digest: order.artifact,
+                    chunks: chunks.clone(),
+                    frames: frames.clone(),
+                },
+            ),
             peers,
             chunks,
             share,
             arrived,
             began: Instant::now(),
             coordinator: None,
-            incoming: Incoming::default(),
+            incoming: Incoming::new(frames),
             named: BTreeSet::new(),
             introduced: false,
             patience: Patience::new(),
@@ -109,7 +119,7 @@ impl Driver {
             tokio::select! {
                 // Each keeps what it has not given, so dropping it loses nothing.
                 said = hear(&mut self.coordinator) => match said {
-                    Ok(Some(said)) => self.heard(said)?,
+                    Ok(Some(said)) => self.heard(said).await?,
                     Ok(None) => self.lost_coordinator(&Interruption::Ended),
                     Err(interruption) => self.lost_coordinator(&interruption),
                 },
@@ -158,13 +168,13 @@ impl Driver {
     fn lost_coordinator(&mut self, interruption: &Interruption) {
         info!(artifact = %self.artifact.short(), %interruption, "joining the transfer again");
         self.coordinator = None;
-        self.incoming = Incoming::default();
+        self.incoming.clear();
         self.named.clear();
         self.download.lost(Source::Coordinator, self.now());
     }
 
     /// From the coordinator.
-    fn heard(&mut self, said: Said) -> Result<(), DeliveryError> {
+    async fn heard(&mut self, said: Said) -> Result<(), DeliveryError> {
         let now = self.now();
         match said {
             Said::Neighbourhood(told) => match Neighbourhood::try_from(told) {
@@ -195,9 +205,12 @@ impl Driver {
                 let bytes = part.frame_part.len() as u64;
                 self.progress
                     .send_modify(|progress| progress.wire_bytes += bytes);
-                match self.incoming.take(part, &self.chunks) {
+                match self.incoming.take(part, &self.chunks).await {
                     Ok(Some((chunk, frame))) => self.came(Source::Coordinator, chunk, frame),
                     Ok(None) => {}
+                    Err(IncomingError::Disk(error)) => {
+                        return Err(self.spool.landing_failed(error).into());
+                    }
                     Err(error) => {
                         warn!(%error, "the coordinator does not keep to the protocol");
                         self.lost_coordinator(&Interruption::Malformed(
@@ -231,7 +244,7 @@ impl Driver {
         }
     }
 
-    fn came(&mut self, source: Source, number: ChunkNumber, frame: Vec<u8>) {
+    fn came(&mut self, source: Source, number: ChunkNumber, frame: NamedTempFile) {
         let chunk = self.chunks[number.0 as usize];
         self.verification.add(source, number, chunk, frame);
     }
@@ -279,26 +292,12 @@ impl Driver {
         }
         self.named.remove(&number);
         self.corrupted += 1;
-        let interruption = self.corruption(number);
+        let interruption = corrupted(&self.layers, number);
         warn!(artifact = %self.artifact, %interruption, "a chunk is refused");
         if self.corrupted < CORRUPTED_AT_MOST {
             return Ok(());
         }
         Err(FetchError::new(self.artifact, interruption).into())
-    }
-
-    fn corruption(&self, number: ChunkNumber) -> Interruption {
-        let mut place = number.0 as usize;
-        for layer in &self.layers {
-            if place < layer.chunks.len() {
-                return Interruption::Corrupted {
-                    diff_id: layer.diff_id,
-                    number: place,
-                };
-            }
-            place -= layer.chunks.len();
-        }
-        Interruption::Malformed("a chunk beyond the image")
     }
 
     fn meet(&mut self, told: Neighbourhood) {

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 
-use tfleet_proto::model::artifact::Chunk;
-use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::swarm::{Neighbour, Peer};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::peers::{self, Event, Peers, Request, Said};
+use crate::peers::{self, Artifact, Event, Peers, Request, Said};
 
 /// What neighbours say and was not heard yet, over all of them.
 const EVENTS_WAITING: usize = 64;
@@ -20,8 +17,7 @@ const REQUESTS_WAITING: usize = 64;
 #[derive(Debug)]
 pub(super) struct Lines {
     peers: Peers,
-    artifact: Digest,
-    chunks: Arc<[Chunk]>,
+    artifact: Artifact,
     open: BTreeMap<Peer, Line>,
     tasks: JoinSet<Infallible>,
     events: (mpsc::Sender<Said>, mpsc::Receiver<Said>),
@@ -39,11 +35,10 @@ struct Line {
 }
 
 impl Lines {
-    pub fn new(peers: Peers, artifact: Digest, chunks: Arc<[Chunk]>) -> Self {
+    pub fn new(peers: Peers, artifact: Artifact) -> Self {
         Self {
             peers,
             artifact,
-            chunks,
             open: BTreeMap::new(),
             tasks: JoinSet::new(),
             events: mpsc::channel(EVENTS_WAITING),
@@ -109,8 +104,7 @@ impl Lines {
         let peer = neighbour.peer;
         let task = self.tasks.spawn(peers::converse(
             self.peers.clone(),
-            self.artifact,
-            self.chunks.clone(),
+            self.artifact.clone(),
             neighbour.clone(),
             taken,
             peers::Ear::new(peer, number, self.events.0.clone()),

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
-use tfleet_proto::model::artifact::Chunk;
+use tempfile::NamedTempFile;
+use tfleet_proto::model::artifact::{Chunk, Layer};
 use tfleet_proto::model::swarm::ChunkNumber;
 use tokio::task::JoinSet;
 
-use super::super::spool::{RefusedFrame, Spool};
+use super::super::fetch::Interruption;
+use super::super::spool::{RefusedFrame, Room, Spool};
 use crate::swarm::Source;
 
 /// As many as a host can spare cores for.
@@ -26,7 +28,7 @@ struct Frame {
     source: Source,
     number: ChunkNumber,
     chunk: Chunk,
-    bytes: Vec<u8>,
+    file: NamedTempFile,
 }
 
 /// Verifies frames on blocking threads, a few at once.
@@ -34,7 +36,9 @@ struct Frame {
 pub(super) struct Verification {
     spool: Spool,
     waiting: VecDeque<Frame>,
-    running: JoinSet<Verified>,
+    running: JoinSet<(Verified, Room)>,
+    /// For those that are not running.
+    rooms: Vec<Room>,
 }
 
 impl Verification {
@@ -43,15 +47,16 @@ impl Verification {
             spool,
             waiting: VecDeque::new(),
             running: JoinSet::new(),
+            rooms: Vec::new(),
         }
     }
 
-    pub fn add(&mut self, source: Source, number: ChunkNumber, chunk: Chunk, bytes: Vec<u8>) {
+    pub fn add(&mut self, source: Source, number: ChunkNumber, chunk: Chunk, file: NamedTempFile) {
         self.waiting.push_back(Frame {
             source,
             number,
             chunk,
-            bytes,
+            file,
         });
         self.fill();
     }
@@ -60,7 +65,8 @@ impl Verification {
     pub async fn next(&mut self) -> Verified {
         loop {
             match self.running.join_next().await {
-                Some(Ok(verified)) => {
+                Some(Ok((verified, room))) => {
+                    self.rooms.push(room);
                     self.fill();
                     return verified;
                 }
@@ -76,11 +82,30 @@ impl Verification {
             && let Some(frame) = self.waiting.pop_front()
         {
             let spool = self.spool.clone();
-            self.running.spawn_blocking(move || Verified {
-                source: frame.source,
-                number: frame.number,
-                outcome: spool.take(&frame.chunk, &frame.bytes).map(drop),
+            let mut room = self.rooms.pop().unwrap_or_default();
+            self.running.spawn_blocking(move || {
+                let verified = Verified {
+                    source: frame.source,
+                    number: frame.number,
+                    outcome: spool.adopt(&frame.chunk, frame.file, &mut room),
+                };
+                (verified, room)
             });
         }
     }
+}
+
+/// What is said of a chunk of these layers that came with other content.
+pub(super) fn corrupted(layers: &[Layer], number: ChunkNumber) -> Interruption {
+    let mut place = number.0 as usize;
+    for layer in layers {
+        if place < layer.chunks.len() {
+            return Interruption::Corrupted {
+                diff_id: layer.diff_id,
+                number: place,
+            };
+        }
+        place -= layer.chunks.len();
+    }
+    Interruption::Malformed("a chunk beyond the image")
 }
