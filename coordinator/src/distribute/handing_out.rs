@@ -33,6 +33,8 @@ const SLOW: u64 = 4;
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     peer: Peer,
+    /// `None`: offered.
+    chunk: Option<ChunkNumber>,
     /// How many chunks were begun before.
     since: u64,
 }
@@ -95,15 +97,17 @@ impl HandingOut {
         let peer = self.queue.remove(self.next_in_queue()?)?;
         let agent = self.agents.entry(peer).or_default();
         agent.queued = false;
+        let chunk = agent.named.pop_front();
         self.taken.push(Slot {
             peer,
+            chunk,
             since: self.begun,
         });
-        self.begun += 1;
-        let step = match agent.named.pop_front() {
+        let step = match chunk {
             Some(chunk) => {
                 agent.given.push(chunk);
                 self.sent[chunk.0 as usize] += 1;
+                self.begun += 1;
                 Step::Send(peer, chunk)
             }
             None => {
@@ -118,34 +122,46 @@ impl HandingOut {
     }
 
     /// The chunk to send to the agent that was offered a slot: of those that it wants, the first of the least sent,
-    /// or of the most sent if it is slow. In order, so that engines, which load in order, can start early. If it
-    /// wants nothing, its slot is free.
+    /// or of the most sent if it is slow. In order, so that engines, which load in order, can start early. What is on
+    /// its way to another agent right now will soon come from there, and is not sent twice. If nothing is left, its
+    /// slot is free.
     pub fn choose(&mut self, peer: Peer, wanted: &ChunkSet) -> Option<ChunkNumber> {
-        let agent = self.agents.entry(peer).or_default();
+        let place = self
+            .taken
+            .iter()
+            .position(|slot| slot.peer == peer && slot.chunk.is_none())?;
+        let slow = self.agents.get(&peer).is_some_and(|agent| agent.slow);
         let known = wanted
             .iter()
             .take_while(|chunk| (chunk.0 as usize) < self.sent.len());
         let times = |chunk: &ChunkNumber| self.sent[chunk.0 as usize];
-        let chunk = if agent.slow {
+        let chunk = if slow {
             known.min_by_key(|chunk| (Reverse(times(chunk)), chunk.0))
         } else {
-            known.min_by_key(|chunk| (times(chunk), chunk.0))
+            known
+                .filter(|chunk| !self.is_under_way(*chunk))
+                .min_by_key(|chunk| (times(chunk), chunk.0))
         };
         match chunk {
             Some(chunk) => {
                 self.sent[chunk.0 as usize] += 1;
-                agent.given.push(chunk);
+                self.taken[place].chunk = Some(chunk);
+                self.taken[place].since = self.begun;
+                self.begun += 1;
+                self.agents.entry(peer).or_default().given.push(chunk);
             }
             None => {
-                self.release(peer);
+                self.taken.remove(place);
             }
         }
         chunk
     }
 
     /// The chunk was sent whole, or its agent cancelled it: the slot is free.
-    pub fn ended(&mut self, peer: Peer) {
-        if let Some(slot) = self.release(peer) {
+    pub fn ended(&mut self, peer: Peer, chunk: ChunkNumber) {
+        let is_it = |slot: &Slot| slot.peer == peer && slot.chunk == Some(chunk);
+        if let Some(place) = self.taken.iter().position(is_it) {
+            let slot = self.taken.remove(place);
             let slow = self.is_overdue(&slot);
             self.agents.entry(peer).or_default().slow = slow;
         }
@@ -194,10 +210,10 @@ impl HandingOut {
         }
     }
 
-    /// Gives up the agent's oldest slot.
-    fn release(&mut self, peer: Peer) -> Option<Slot> {
-        let place = self.taken.iter().position(|slot| slot.peer == peer)?;
-        Some(self.taken.remove(place))
+    /// Whether it is being sent to an agent that takes it at the usual speed.
+    fn is_under_way(&self, chunk: ChunkNumber) -> bool {
+        let mut slots = self.taken.iter();
+        slots.any(|slot| slot.chunk == Some(chunk) && !self.is_overdue(slot))
     }
 
     fn is_overdue(&self, slot: &Slot) -> bool {

@@ -17,8 +17,8 @@ fn every_chunk_leaves_once_before_any_leaves_twice() {
     let mut handing_out = HandingOut::new(10, 2);
     for turn in 0..20 {
         handing_out.ask_any(peer(turn % 3));
-        let (to, _) = hand_one(&mut handing_out, 10).unwrap();
-        handing_out.ended(to);
+        let (to, chunk) = hand_one(&mut handing_out, 10).unwrap();
+        handing_out.ended(to, chunk);
         let (least, most) = (
             handing_out.sent().iter().min().unwrap(),
             handing_out.sent().iter().max().unwrap(),
@@ -86,19 +86,19 @@ fn a_slow_agent_holds_one_slot_which_soon_does_not_count_and_gets_what_others_ha
     for _ in 0..20 {
         handing_out.ask_any(peer(1));
         handing_out.ask(peer(9), ChunkNumber(50));
-        let (to, _) = hand_one(&mut handing_out, 100).unwrap();
+        let (to, chunk) = hand_one(&mut handing_out, 100).unwrap();
         assert_eq!(to, peer(1));
-        handing_out.ended(to);
+        handing_out.ended(to, chunk);
     }
     // Overdue: two more at once, as if peer 9 held no slot.
     handing_out.cancel(peer(9), ChunkNumber(50));
     handing_out.ask_any(peer(1));
     handing_out.ask_any(peer(2));
-    assert!(hand_one(&mut handing_out, 100).is_some());
-    assert!(hand_one(&mut handing_out, 100).is_some());
-    [1, 2, 9]
-        .iter()
-        .for_each(|&number| handing_out.ended(peer(number)));
+    for _ in 0..2 {
+        let (to, chunk) = hand_one(&mut handing_out, 100).unwrap();
+        handing_out.ended(to, chunk);
+    }
+    handing_out.ended(peer(9), ChunkNumber(0));
     // After the others, and sent what was sent before.
     handing_out.ask_any(peer(9));
     handing_out.ask_any(peer(3));
@@ -108,6 +108,29 @@ fn a_slow_agent_holds_one_slot_which_soon_does_not_count_and_gets_what_others_ha
     assert_eq!(
         hand_one(&mut handing_out, 100),
         Some((peer(9), ChunkNumber(0)))
+    );
+}
+
+#[test]
+fn what_is_under_way_to_one_agent_is_not_sent_to_another() {
+    let mut handing_out = HandingOut::new(2, 4);
+    for (number, chunk) in [(1, Some(0)), (2, Some(1)), (3, None)] {
+        handing_out.ask_any(peer(number));
+        assert_eq!(handing_out.start(), Some(Step::Offer(peer(number))));
+        let chosen = handing_out.choose(peer(number), &ChunkSet::full(2));
+        assert_eq!(chosen, chunk.map(ChunkNumber));
+    }
+    handing_out.ended(peer(1), ChunkNumber(0));
+    handing_out.ask_any(peer(3));
+    assert_eq!(
+        hand_one(&mut handing_out, 2),
+        Some((peer(3), ChunkNumber(0)))
+    );
+    // Who asks for it by name has a reason.
+    handing_out.ask(peer(4), ChunkNumber(1));
+    assert_eq!(
+        handing_out.start(),
+        Some(Step::Send(peer(4), ChunkNumber(1)))
     );
 }
 

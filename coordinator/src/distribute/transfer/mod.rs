@@ -254,7 +254,7 @@ impl Transfer {
         self.change(|state| {
             if let Some(seat) = state.seats.get_mut(&peer) {
                 seat.sending.remove(&chunk);
-                state.handing_out.ended(peer);
+                state.handing_out.ended(peer, chunk);
             }
         });
     }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tfleet_tests::harness::TestFleet;
-use tfleet_tests::lab::Engine;
+use tfleet_tests::lab::run;
 
 /// Writes the file, and the folders that it lies in.
 pub fn write(path: &Path, report: &Value) -> Result<()> {
@@ -17,18 +18,18 @@ pub fn write(path: &Path, report: &Value) -> Result<()> {
     fs::write(path, format!("{report:#}\n")).with_context(failed)
 }
 
-/// Processor, memory, kernel and engine, for who compares with another machine.
-pub fn machine(engine: &Engine) -> Result<String> {
+/// Processor, memory, kernel and engine, for who compares with another machine. The engines are of this machine's release.
+pub fn machine() -> Result<String> {
     let memory_kib: u64 = value("/proc/meminfo", "MemTotal")?
         .trim_end_matches(" kB")
         .parse()?;
     Ok(format!(
-        "{} ({} cores, {} GiB, Linux {}, Docker {})",
+        "{} ({} cores, {} GiB, Linux {}, {})",
         value("/proc/cpuinfo", "model name")?,
         std::thread::available_parallelism()?,
         memory_kib >> 20,
         fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
-        engine.version()?,
+        run(Command::new("dockerd").arg("--version"))?.trim(),
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Delivery of an image against every other way to move the same image
 #[derive(Args)]
@@ -21,6 +21,9 @@ pub struct Arguments {
         conflicts_with = "small"
     )]
     pub tensorflow: String,
+    /// Measure this alone; may be given more than once
+    #[arg(long, value_enum, value_name = "PART")]
+    pub only: Vec<Only>,
     /// Where the numbers are written as JSON
     #[arg(
         long,
@@ -28,4 +31,21 @@ pub struct Arguments {
         default_value = "target/bench/delivery.json"
     )]
     pub report: PathBuf,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    /// One host, against every other way
+    OneHost,
+    /// Eight hosts behind limited links
+    EightHosts,
+    /// Many hosts, simulated
+    Simulated,
+}
+
+impl Arguments {
+    pub fn measures(&self, part: Only) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }

@@ -1,6 +1,7 @@
 //! tfleet's delivery against every other way to move an image, side by side in one run.
 
 mod arguments;
+mod crowd;
 mod image;
 mod measure;
 mod report;
@@ -14,15 +15,43 @@ mod way;
 use anyhow::Result;
 
 pub use arguments::Arguments;
+use arguments::Only;
 
 use crate::simulation::simulated;
 use crate::speak::{say, tell};
 use image::Image;
 use report::Report;
+use row::Row;
 use stage::Stage;
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let image = Image::asked(arguments);
+    let mut rows = Vec::new();
+    if arguments.measures(Only::OneHost) {
+        rows.extend(one_host(arguments, &image)?);
+    }
+    if arguments.measures(Only::EightHosts) {
+        rows.extend(crowd::measured()?);
+    }
+    if arguments.measures(Only::Simulated) {
+        rows.extend(row::simulated(&simulated(match arguments.small {
+            true => 1_000,
+            false => 10_000,
+        })));
+    }
+    let report = Report {
+        machine: crate::report::machine()?,
+        image: image.to_string(),
+        rounds: arguments.rounds,
+        rows,
+    };
+    report.write(&arguments.report)?;
+    say(&format!("\n{}", table::of(&report)));
+    say(&format!("written to {}", arguments.report.display()));
+    Ok(())
+}
+
+fn one_host(arguments: &Arguments, image: &Image) -> Result<Vec<Row>> {
     tell(&format!(
         "Image: {image}\nNeeded: root, about {} GB below /var/tmp, {}. If this is interrupted, its engines stay up until \
          the next run takes them down.\n",
@@ -30,31 +59,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         image.patience(),
     ));
     let stage = Stage::raise()?;
-    let report = measured(arguments, &image, &stage).inspect_err(|_| {
+    let measured = || -> Result<Vec<Row>> {
+        let storing = image.store(&stage)?;
+        stage.fill_source()?;
+        let rounds = rounds::run(&stage, arguments.rounds)?;
+        Ok(row::rows(&rounds, &storing))
+    };
+    measured().inspect_err(|_| {
         tell(&format!(
             "What the programs said last:\n{}\n",
             stage.last_words()
-        ))
-    })?;
-    report.write(&arguments.report)?;
-    say(&format!("\n{}", table::of(&report)));
-    say(&format!("written to {}", arguments.report.display()));
-    Ok(())
-}
-
-fn measured(arguments: &Arguments, image: &Image, stage: &Stage) -> Result<Report> {
-    let storing = image.store(stage)?;
-    stage.fill_source()?;
-    let rounds = rounds::run(stage, arguments.rounds)?;
-    let mut rows = row::rows(&rounds, &storing);
-    rows.extend(row::simulated(&simulated(match arguments.small {
-        true => 1_000,
-        false => 10_000,
-    })));
-    Ok(Report {
-        machine: stage.machine()?,
-        image: image.to_string(),
-        rounds: arguments.rounds,
-        rows,
+        ));
     })
 }

@@ -29,6 +29,7 @@ pub enum Part {
     First,
     Rebuild,
     Storing,
+    Crowd,
     Simulated,
 }
 
@@ -193,7 +194,7 @@ impl Measured {
 }
 
 /// What one of our programs took at most.
-fn peaks(part: Part, program: &str, peaks: Peaks) -> [Row; 2] {
+pub fn peaks(part: Part, program: &str, peaks: Peaks) -> [Row; 2] {
     let row = |what, bytes: u64, goal| Row {
         part,
         what: format!("peak {what}, {program}"),
@@ -234,6 +235,7 @@ impl Part {
             Self::First => "one host, first delivery",
             Self::Rebuild => "one host, one package changed",
             Self::Storing => "making and storing both images",
+            Self::Crowd => "eight hosts, each link limited to 120 Mb/s",
             Self::Simulated => "many hosts, simulated with the real scheduling code",
         }
     }

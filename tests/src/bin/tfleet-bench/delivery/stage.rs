@@ -166,10 +166,6 @@ impl Stage {
             .context("the coordinator does not run")
     }
 
-    pub fn machine(&self) -> Result<String> {
-        crate::report::machine(self.source()?)
-    }
-
     /// The ends of the coordinator's and the agent's logs, which go away with the stage.
     pub fn last_words(&self) -> String {
         crate::report::last_words(&self.fleet, OURS)

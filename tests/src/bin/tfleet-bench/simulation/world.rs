@@ -190,7 +190,7 @@ impl<'a> World<'a> {
 
     fn slot_ended(&mut self, from: u32, to: u32, chunk: ChunkNumber) {
         if from == self.coordinator {
-            self.handing_out.ended(Peer(to));
+            self.handing_out.ended(Peer(to), chunk);
             self.hand_out();
         } else {
             self.hosts[from as usize].uploads.ended(Peer(to), chunk);

@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         results.push((row, result));
     }
-    let machine = report::machine(stage.builder()?)?;
+    let machine = report::machine()?;
     let rows: Vec<Value> = results
         .iter()
         .map(|(row, result)| json_of(row, result))

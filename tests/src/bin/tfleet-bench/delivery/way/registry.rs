@@ -82,7 +82,11 @@ impl Registry {
     }
 
     pub fn name_of(&self, revision: Revision) -> String {
-        format!("{}/{}", self.address, revision.kept_tag())
+        self.name_of_tag(revision.kept_tag())
+    }
+
+    pub fn name_of_tag(&self, tag: &str) -> String {
+        format!("{}/{tag}", self.address)
     }
 
     fn storage(&self) -> PathBuf {
