@@ -26,6 +26,9 @@ struct Agent {
     given: Vec<ChunkNumber>,
 }
 
+/// Two follow each other without a pause. More would let the first that comes, or a slow one, keep all others waiting.
+const SLOTS_OF_ONE: usize = 2;
+
 /// While one chunk is sent, about as many others are begun as there are slots. If so many times more are, its agent is
 /// slow.
 const SLOW: u64 = 4;
@@ -37,6 +40,8 @@ struct Slot {
     chunk: Option<ChunkNumber>,
     /// How many chunks were begun before.
     since: u64,
+    /// It takes long by the clock, too.
+    late: bool,
 }
 
 /// The coordinator's upload slots and the agents that wait for them, in turn.
@@ -76,6 +81,10 @@ impl HandingOut {
     /// The agent wants this chunk and no other: it has no neighbours, or they failed. Chunks beyond the image are not
     /// noted.
     pub fn ask(&mut self, peer: Peer, chunk: ChunkNumber) {
+        let is_sent = |slot: &Slot| slot.peer == peer && slot.chunk == Some(chunk);
+        if self.taken.iter().any(is_sent) {
+            return;
+        }
         let agent = self.agents.entry(peer).or_default();
         if (chunk.0 as usize) < self.sent.len() && !agent.named.contains(&chunk) {
             agent.named.push_back(chunk);
@@ -88,20 +97,29 @@ impl HandingOut {
         let overdue = self
             .taken
             .iter()
-            .filter(|slot| self.is_overdue(slot))
+            .filter(|slot| slot.late || self.is_overdue(slot))
             .count()
             .min(self.slots);
         if self.taken.len() >= self.slots + overdue {
             return None;
         }
-        let peer = self.queue.remove(self.next_in_queue()?)?;
-        let agent = self.agents.entry(peer).or_default();
-        agent.queued = false;
+        let (peer, agent) = loop {
+            let peer = self.queue.remove(self.next_in_queue()?)?;
+            let Some(agent) = self.agents.get_mut(&peer) else {
+                continue;
+            };
+            agent.queued = false;
+            // What it waited for may have come in another way.
+            if agent.any || !agent.named.is_empty() {
+                break (peer, agent);
+            }
+        };
         let chunk = agent.named.pop_front();
         self.taken.push(Slot {
             peer,
             chunk,
             since: self.begun,
+            late: false,
         });
         let step = match chunk {
             Some(chunk) => {
@@ -148,7 +166,9 @@ impl HandingOut {
                 self.taken[place].chunk = Some(chunk);
                 self.taken[place].since = self.begun;
                 self.begun += 1;
-                self.agents.entry(peer).or_default().given.push(chunk);
+                let agent = self.agents.entry(peer).or_default();
+                agent.named.retain(|named| *named != chunk);
+                agent.given.push(chunk);
             }
             None => {
                 self.taken.remove(place);
@@ -164,6 +184,14 @@ impl HandingOut {
             let slot = self.taken.remove(place);
             let slow = self.is_overdue(&slot);
             self.agents.entry(peer).or_default().slow = slow;
+        }
+    }
+
+    /// Sending the chunk takes long by the clock: others need not wait for its slot. Where all links are slow this is no
+    /// judgement of the agent, which is told by counting alone.
+    pub fn late(&mut self, peer: Peer, chunk: ChunkNumber) {
+        for slot in &mut self.taken {
+            slot.late |= slot.peer == peer && slot.chunk == Some(chunk);
         }
     }
 
@@ -213,19 +241,22 @@ impl HandingOut {
     /// Whether it is being sent to an agent that takes it at the usual speed.
     fn is_under_way(&self, chunk: ChunkNumber) -> bool {
         let mut slots = self.taken.iter();
-        slots.any(|slot| slot.chunk == Some(chunk) && !self.is_overdue(slot))
+        slots.any(|slot| slot.chunk == Some(chunk) && !slot.late && !self.is_overdue(slot))
     }
 
     fn is_overdue(&self, slot: &Slot) -> bool {
         self.begun - slot.since > SLOW * self.slots as u64
     }
 
-    /// Of those that wait, the first that holds the fewest slots, so that a slow agent never holds all. Slow agents
+    /// Of those that wait, the first that holds the fewest slots; who holds [`SLOTS_OF_ONE`] waits. Slow agents
     /// wait for the others, except for chunks that they named.
     fn next_in_queue(&self) -> Option<usize> {
         let mut best = None;
         for (place, peer) in self.queue.iter().enumerate() {
             let held = self.taken.iter().filter(|slot| slot.peer == *peer).count();
+            if held >= SLOTS_OF_ONE {
+                continue;
+            }
             let waits = self
                 .agents
                 .get(peer)

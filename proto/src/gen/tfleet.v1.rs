@@ -1835,7 +1835,7 @@ pub struct AskAny {}
 pub struct Whole {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JoinResponse {
-    #[prost(oneof = "join_response::Said", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "join_response::Said", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub said: ::core::option::Option<join_response::Said>,
 }
 /// Nested message and enum types in `JoinResponse`.
@@ -1860,6 +1860,9 @@ pub mod join_response {
         /// A chunk that was asked for by its number cannot be read.
         #[prost(uint32, tag = "6")]
         Damaged(u32),
+        /// Said every ten seconds.
+        #[prost(message, tag = "7")]
+        KeepAlive(super::KeepAlive),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1892,6 +1895,8 @@ pub struct Neighbour {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Offer {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeepAlive {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Nothing {}
 /// A piece of a chunk's zstd frame, in order.
@@ -2486,8 +2491,6 @@ pub struct Chunks {
     #[prost(uint32, repeated, tag = "1")]
     pub numbers: ::prost::alloc::vec::Vec<u32>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct KeepAlive {}
 /// Generated client implementations.
 pub mod peers_client {
     #![allow(

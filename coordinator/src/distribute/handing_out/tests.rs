@@ -112,6 +112,36 @@ fn a_slow_agent_holds_one_slot_which_soon_does_not_count_and_gets_what_others_ha
 }
 
 #[test]
+fn nobody_holds_all_slots_and_who_takes_long_holds_up_nobody() {
+    let mut handing_out = HandingOut::new(10, 3);
+    (0..10).for_each(|chunk| handing_out.ask(peer(1), ChunkNumber(chunk)));
+    let first = Some(Step::Send(peer(1), ChunkNumber(0)));
+    assert_eq!(handing_out.start(), first);
+    assert!(handing_out.start().is_some());
+    assert_eq!(handing_out.start(), None, "it holds two");
+    handing_out.ask(peer(2), ChunkNumber(7));
+    assert!(handing_out.start().is_some());
+    handing_out.ask(peer(3), ChunkNumber(7));
+    assert_eq!(handing_out.start(), None, "no slot is free");
+    handing_out.late(peer(1), ChunkNumber(0));
+    let next = Some(Step::Send(peer(3), ChunkNumber(7)));
+    assert_eq!(handing_out.start(), next);
+}
+
+#[test]
+fn a_chunk_is_on_its_way_to_an_agent_once() {
+    let mut handing_out = HandingOut::new(2, 4);
+    handing_out.ask_any(peer(1));
+    assert_eq!(handing_out.start(), Some(Step::Offer(peer(1))));
+    handing_out.ask(peer(1), ChunkNumber(0));
+    let chosen = handing_out.choose(peer(1), &ChunkSet::full(2));
+    assert_eq!(chosen, Some(ChunkNumber(0)));
+    assert_eq!(handing_out.start(), None, "what it named is being sent");
+    handing_out.ask(peer(1), ChunkNumber(0));
+    assert_eq!(handing_out.start(), None);
+}
+
+#[test]
 fn what_is_under_way_to_one_agent_is_not_sent_to_another() {
     let mut handing_out = HandingOut::new(2, 4);
     for (number, chunk) in [(1, Some(0)), (2, Some(1)), (3, None)] {

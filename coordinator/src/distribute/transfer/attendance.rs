@@ -1,5 +1,6 @@
 //! One host's part in a transfer: its stream.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tfleet_proto::wire;
 use tfleet_proto::wire::join_request::Said as FromHost;
 use tfleet_proto::wire::join_response::Said as ToHost;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::debug;
@@ -21,6 +22,12 @@ use crate::artifact::Artifacts;
 /// A host that does not answer an offer for so long keeps its place from others no longer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// A host that takes nothing for so long is left.
+const STUCK: Duration = Duration::from_secs(60);
+/// A chunk that takes so long does not keep a slot from others.
+const LATE: Duration = Duration::from_secs(5);
+/// A host that hears nothing for longer takes us for gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A host that is told so much and reads none of it is not served.
 const ANSWERS_WAITING: usize = 64;
 
@@ -66,6 +73,7 @@ impl Attendance {
     ) {
         let mut waiting: Vec<ToHost> = Vec::new();
         let mut offered: Option<Instant> = None;
+        let mut keep_alive_at = Instant::now() + KEEP_ALIVE;
         loop {
             let deadline = offered.unwrap_or_else(Instant::now);
             tokio::select! {
@@ -77,7 +85,7 @@ impl Attendance {
                             Ok(answer) if waiting.len() < ANSWERS_WAITING => waiting.extend(answer),
                             Ok(_) => return,
                             Err(refused) => {
-                                let _ = outgoing.send(Err(refused)).await;
+                                let _ = outgoing.try_send(Err(refused));
                                 return;
                             }
                         }
@@ -106,13 +114,17 @@ impl Attendance {
                     let Ok(place) = place else { return };
                     place.send(Ok(message(waiting.remove(0))));
                 }
+                () = sleep_until(keep_alive_at), if waiting.is_empty() => {
+                    keep_alive_at = Instant::now() + KEEP_ALIVE;
+                    waiting.push(ToHost::KeepAlive(wire::KeepAlive {}));
+                }
                 () = sleep_until(deadline), if offered.is_some() => {
                     offered = None;
                     self.transfer.choose(self.peer, &ChunkSet::empty(0));
                 }
                 () = self.transfer.over.cancelled() => return,
                 () = self.replaced.cancelled() => {
-                    let _ = outgoing.try_send(Err(Status::aborted("another stream of this host for this artifact began")));
+                    let _ = outgoing.try_send(Err(Status::aborted("another stream of this host for this artifact began, or it took nothing")));
                     return;
                 }
                 () = stop.cancelled() => {
@@ -165,41 +177,82 @@ impl Attendance {
         let cancelled = self.transfer.begin(self.peer, number);
         let (transfer, peer) = (self.transfer.clone(), self.peer);
         let (outgoing, store) = (outgoing.clone(), store.clone());
-        self.transfers.tasks.spawn(async move {
-            let sent = send_chunk(number, chunk, &outgoing, &store);
-            // Ends when the stream does: then nothing takes what is sent.
-            if let Some(Err(status)) = cancelled.run_until_cancelled(sent).await {
-                debug!(%status, "a chunk was not sent");
-                let _ = outgoing.send(Ok(message(ToHost::Damaged(number.0)))).await;
-            }
-            transfer.ended(peer, number);
-        });
+        let sending = Sending {
+            number,
+            chunk,
+            outgoing,
+            store,
+            cancelled,
+            transfer,
+            peer,
+        };
+        self.transfers.tasks.spawn(sending.run());
     }
 }
 
-/// Nobody may be left to take it.
-async fn send_chunk(
+/// One chunk on its way. What reads it is not interrupted, so that asking and cancelling in turn piles up no reads.
+struct Sending {
     number: ChunkNumber,
     chunk: Chunk,
-    outgoing: &Outgoing,
-    store: &Artifacts,
-) -> Result<(), Status> {
-    let begins = Ok(message(ToHost::Begins(number.0)));
-    if outgoing.send(begins).await.is_err() {
-        return Ok(());
+    outgoing: Outgoing,
+    store: Artifacts,
+    cancelled: CancellationToken,
+    transfer: Arc<Transfer>,
+    peer: Peer,
+}
+
+impl Sending {
+    async fn run(self) {
+        if let Err(status) = self.send().await {
+            debug!(%status, "a chunk was not sent");
+            self.say(ToHost::Damaged(self.number.0)).await;
+        }
+        self.transfer.ended(self.peer, self.number);
     }
-    for part in parts(number.0, chunk) {
-        let frame_part = frame_part(store.clone(), part).await?;
-        let said = ToHost::Part(wire::ChunkPart {
-            chunk: number.0,
-            frame_part,
-            last_part: part.is_last(),
-        });
-        if outgoing.send(Ok(message(said))).await.is_err() {
+
+    /// Until it is sent, nobody wants it, or nobody takes it.
+    async fn send(&self) -> Result<(), Status> {
+        let late_at = Instant::now() + LATE;
+        let mut late = false;
+        if !self.say(ToHost::Begins(self.number.0)).await {
             return Ok(());
         }
+        for part in parts(self.number.0, self.chunk) {
+            let frame_part = frame_part(self.store.clone(), part).await?;
+            let said = ToHost::Part(wire::ChunkPart {
+                chunk: self.number.0,
+                frame_part,
+                last_part: part.is_last(),
+            });
+            if !self.say(said).await {
+                return Ok(());
+            }
+            if !late && Instant::now() > late_at {
+                late = true;
+                self.transfer.late(self.peer, self.number);
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// False: no more is wanted, or taken.
+    async fn say(&self, said: ToHost) -> bool {
+        let mut sent = pin!(self.outgoing.send(Ok(message(said))));
+        tokio::select! {
+            // A message that is not sent is not wanted; one that is late is sent later.
+            sent = &mut sent => return sent.is_ok(),
+            () = self.cancelled.cancelled() => return false,
+            () = sleep(LATE) => self.transfer.late(self.peer, self.number),
+        }
+        tokio::select! {
+            sent = &mut sent => sent.is_ok(),
+            () = self.cancelled.cancelled() => false,
+            () = sleep(STUCK) => {
+                self.transfer.evict(self.peer);
+                false
+            }
+        }
+    }
 }
 
 fn message(said: ToHost) -> wire::JoinResponse {

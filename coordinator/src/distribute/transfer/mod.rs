@@ -78,7 +78,7 @@ struct Seat {
     steps: mpsc::Sender<Step>,
     /// `None`: it was told nothing yet.
     neighbourhood: watch::Sender<Option<Neighbourhood>>,
-    /// Another stream of the same host took its place.
+    /// Another stream of the same host took its place, or it takes nothing.
     replaced: CancellationToken,
     /// Chunks that are being sent to it.
     sending: BTreeMap<ChunkNumber, CancellationToken>,
@@ -257,6 +257,18 @@ impl Transfer {
                 state.handing_out.ended(peer, chunk);
             }
         });
+    }
+
+    /// Sending takes long: its slot holds up nobody any more.
+    fn late(&self, peer: Peer, chunk: ChunkNumber) {
+        self.change(|state| state.handing_out.late(peer, chunk));
+    }
+
+    /// The host takes nothing: its stream ends.
+    fn evict(&self, peer: Peer) {
+        if let Some(seat) = self.state().seats.get(&peer) {
+            seat.replaced.cancel();
+        }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -132,12 +132,12 @@ async fn another_stream_of_the_same_host_takes_its_place() {
 #[tokio::test]
 async fn slots_go_round_and_come_back_from_who_leaves() {
     let transfers = Transfers::new(TaskTracker::new());
-    let mut present = join(&transfers, 0..2);
+    let mut present = join(&transfers, 0..5);
     let transfer = present[0].transfer.clone();
-    for chunk in 0..2 * SLOTS as u32 {
-        transfer.ask(present[0].peer, ChunkNumber(chunk));
+    for host in &present[..4] {
+        (0..10).for_each(|chunk| transfer.ask(host.peer, ChunkNumber(chunk)));
     }
-    transfer.ask_any(present[1].peer);
+    transfer.ask_any(present[4].peer);
     let taken = |host: &mut Attendance| {
         let mut steps = Vec::new();
         while let Ok(step) = host.steps.try_recv() {
@@ -145,18 +145,17 @@ async fn slots_go_round_and_come_back_from_who_leaves() {
         }
         steps
     };
-    assert_eq!(taken(&mut present[0]).len(), SLOTS);
-    assert_eq!(taken(&mut present[1]), []);
-    let greedy = present.remove(0);
-    drop(greedy);
-    let peer = present[0].peer;
-    assert_eq!(taken(&mut present[0]), [Step::Offer(peer)]);
-    let all = ChunkSet::full(CHUNKS);
-    assert_eq!(
-        transfer.choose(peer, &all),
-        Some(ChunkNumber(0)),
-        "what the other had is lost with it"
-    );
+    let given: Vec<usize> = present.iter_mut().map(|host| taken(host).len()).collect();
+    assert_eq!(given, [2, 2, 2, 2, 0]);
+    drop(present.remove(0));
+    let peer = present[3].peer;
+    assert_eq!(taken(&mut present[3]), [Step::Offer(peer)]);
+    // Four were sent the first two; one of them has left.
+    let mut wanted = ChunkSet::empty(CHUNKS);
+    for chunk in 1..3 {
+        wanted.insert(ChunkNumber(chunk));
+    }
+    assert_eq!(transfer.choose(peer, &wanted), Some(ChunkNumber(2)));
 }
 
 #[tokio::test]
