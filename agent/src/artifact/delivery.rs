@@ -179,6 +179,14 @@ impl Delivery {
     ) -> Result<(), DeliveryError> {
         let (root, artifact) = (self.spool_root(), *artifact);
         let (Some(crowd), Some(peers)) = (crowd, &self.peers) else {
+            if self
+                .peers
+                .as_ref()
+                .is_some_and(|peers| peers.shares(&artifact))
+            {
+                // It was here before, and its chunks are still for others.
+                return Ok(());
+            }
             return Ok(blocking(move || spool::forget(&root, &artifact)).await?);
         };
         let folder = root.clone();
@@ -221,7 +229,7 @@ impl Delivery {
     }
 
     fn spool_root(&self) -> PathBuf {
-        self.folder.join("spool")
+        spool::root_in(&self.folder)
     }
 }
 

@@ -161,7 +161,9 @@ impl Fetcher {
         sink: &mut impl Sink,
     ) -> Result<RunEnd, DeliveryError> {
         let spool = self.spool.clone();
-        let rest: Vec<Chunk> = layer.chunks[*next..].to_vec();
+        // A crowd brings all but what is damaged on the disk.
+        let most = self.crowd.as_ref().map_or(usize::MAX, |_| 1);
+        let rest: Vec<Chunk> = layer.chunks[*next..].iter().take(most).copied().collect();
         let run = blocking(move || {
             let count = 1 + rest
                 .iter()

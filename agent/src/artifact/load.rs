@@ -11,8 +11,8 @@ use super::archive::Archive;
 use super::blocking::blocking;
 use super::crowd::{self, Crowd};
 use super::fetch::{FetchError, Fetcher, LayerEnd, Sink};
-use super::space::{self, Need};
-use super::spool::Spool;
+use super::space::{self, Need, SpaceError};
+use super::spool::{self, Spool};
 use super::{DeliveryError, ImageProgress};
 use crate::engine::{ArchivePiece, Engine, EngineError, EngineFacts, Refusal};
 use crate::peers::Peers;
@@ -101,19 +101,27 @@ impl Load<'_> {
             .collect();
         let (spool, root) = (self.spool.clone(), self.folder.to_owned());
         let engine = self.facts.image_folder().map(Path::to_owned);
+        let (peers, artifact) = (self.peers.cloned(), self.fetcher.artifact());
         let kept_bytes = blocking(move || {
             let (kept, missing): (Vec<_>, Vec<_>) =
                 chunks.into_iter().partition(|chunk| spool.has(chunk));
             let spool_bytes = missing.iter().map(|chunk| chunk.frame_bytes).sum();
-            space::check(
-                Need {
-                    content_bytes,
-                    spool_bytes,
-                },
-                engine.as_deref(),
-                &root,
-            )?;
-            Ok::<u64, space::SpaceError>(kept.iter().map(|chunk| chunk.content_bytes).sum())
+            let need = Need {
+                content_bytes,
+                spool_bytes,
+            };
+            let check = || space::check(need, engine.as_deref(), &root);
+            match (check(), peers) {
+                (Err(SpaceError::Short(_)), Some(peers)) => {
+                    // Chunks that are here for others alone make room.
+                    for other in peers.end_others(&artifact) {
+                        spool::forget_finished(&spool::root_in(&root), &other)?;
+                    }
+                    check()?;
+                }
+                (checked, _) => checked?,
+            }
+            Ok::<u64, DeliveryError>(kept.iter().map(|chunk| chunk.content_bytes).sum())
         })
         .await?;
         let present_bytes = self

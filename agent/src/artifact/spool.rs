@@ -100,7 +100,12 @@ impl Spool {
         let content = verified(chunk, &frame);
         if content.is_none() {
             warn!(path = %path.display(), "a kept chunk is damaged; it is fetched again");
-            fs::remove_file(&path).map_err(at("remove", &path))?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(at("remove", &path)(error));
+                }
+                _ => {}
+            }
         }
         Ok(content)
     }
@@ -157,7 +162,8 @@ impl Spool {
 
 impl Frames for Spool {
     fn verify(&self, chunk: &Chunk) -> bool {
-        matches!(Spool::read(self, chunk), Ok(Some(_)))
+        let frame = fs::read(self.path(chunk));
+        frame.is_ok_and(|frame| verified(chunk, &frame).is_some())
     }
 
     fn read(&self, chunk: &Chunk, offset: u64, length: usize) -> Option<Bytes> {
@@ -170,6 +176,11 @@ impl Frames for Spool {
     fn land(&self) -> io::Result<NamedTempFile> {
         self.temporary().map_err(|error| error.source)
     }
+}
+
+/// Where the artifacts' folders are, in the delivery's folder.
+pub fn root_in(folder: &Path) -> PathBuf {
+    folder.join("spool")
 }
 
 /// Removes the chunks of one artifact, whose image is in the engine. Blocks.

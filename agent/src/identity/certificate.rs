@@ -1,9 +1,12 @@
 //! Reading a certificate that the coordinator gave, and checking that it is for us.
 
 use jiff::Timestamp;
+use tfleet_proto::channel;
+use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::name::{HostName, NameError};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 /// What of a certificate matters to its holder.
@@ -12,6 +15,8 @@ pub(super) struct Reading {
     pub host: HostName,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
+    /// Whether it carries the name under which other hosts know this one.
+    pub may_serve: bool,
 }
 
 /// Why a certificate is not this host's.
@@ -55,7 +60,14 @@ pub(super) fn read(
     let time = |at: x509_parser::time::ASN1Time| {
         Timestamp::from_second(at.timestamp()).map_err(CertificateError::Dates)
     };
+    let own_name = channel::host_name(&Digest::of(public_key));
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let may_serve = names.is_some_and(|names| {
+        let mut names = names.value.general_names.iter();
+        names.any(|name| matches!(name, GeneralName::DNSName(name) if *name == own_name))
+    });
     Ok(Reading {
+        may_serve,
         host: name.parse().map_err(CertificateError::Name)?,
         not_before: time(validity.not_before)?,
         not_after: time(validity.not_after)?,

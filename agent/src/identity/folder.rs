@@ -129,6 +129,7 @@ impl IdentityFolder {
             key: key.serialize_der().into(),
             not_before: reading.not_before,
             not_after: reading.not_after,
+            may_serve: reading.may_serve,
         })
     }
 

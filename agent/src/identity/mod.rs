@@ -35,6 +35,8 @@ pub struct Credentials {
     key: PrivatePkcs8KeyDer<'static>,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
+    /// Whether the certificate is good for serving other hosts.
+    pub may_serve: bool,
 }
 
 /// What can go wrong between this host and its certificate.

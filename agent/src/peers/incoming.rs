@@ -47,9 +47,9 @@ impl Incoming {
         }
     }
 
-    /// The chunk was asked for.
+    /// The chunk was asked for; what came of it before was given up.
     pub fn expect(&mut self, chunk: ChunkNumber) {
-        self.chunks.entry(chunk).or_default();
+        self.chunks.insert(chunk, None);
     }
 
     /// It is not wanted any more: what still comes of it is thrown away.

@@ -1,8 +1,9 @@
 //! Where other hosts connect: mutual TLS, the host's own certificate, HTTP/2.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -29,13 +30,18 @@ use super::Peers;
 use super::serving::PeersService;
 use crate::identity::Credentials;
 
-/// Hosts that may be connected at once; an agent has 16 neighbours, and they have it.
+/// Connections that may be open at once; an agent has 16 neighbours, and they have it.
 const CONNECTIONS: usize = 256;
+/// Callers that may be shaking hands at once; more are turned away.
+const HANDSHAKES: usize = 64;
+/// Connections of one host: one for each artifact, and one that is not yet known to be dead.
+const CONNECTIONS_OF_ONE: usize = 4;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(200);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// A neighbour opens one stream per artifact.
 const STREAMS: u32 = 8;
+const LARGEST_REQUEST_BYTES: usize = 4 << 10;
 const WINDOW_BYTES: u32 = 1 << 16;
 const SEND_BUFFER_BYTES: usize = 512 << 10;
 
@@ -63,6 +69,18 @@ pub enum ListenerError {
     Verifier(#[source] rustls::server::VerifierBuilderError),
 }
 
+/// Connections by the keys of their hosts.
+#[derive(Default)]
+struct Callers {
+    open: Mutex<BTreeMap<Digest, usize>>,
+}
+
+/// One of them, until it is dropped.
+struct Place {
+    callers: Arc<Callers>,
+    key: Digest,
+}
+
 /// The newest certificate of this host.
 struct OwnCertificate(watch::Receiver<Arc<Credentials>>);
 
@@ -88,21 +106,25 @@ impl Listener {
 
     /// Serves until it is dropped.
     pub async fn run(self, peers: Peers) -> std::convert::Infallible {
-        let routes = Routes::new(PeersServer::new(PeersService::new(peers))).prepare();
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let service = PeersServer::new(PeersService::new(peers));
+        let service = service.max_decoding_message_size(LARGEST_REQUEST_BYTES);
+        let routes = Routes::new(service).prepare();
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        let callers = Arc::new(Callers::default());
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
-            // Closed never.
-            let place = room.clone().acquire_owned().await;
-            let (Ok(place), accepted) = (place, self.socket.accept().await) else {
-                continue;
-            };
-            match accepted {
+            match self.socket.accept().await {
                 Ok((stream, address)) => {
+                    let Ok(handshake) = handshakes.clone().try_acquire_owned() else {
+                        debug!(%address, "too many callers at once; this one is turned away");
+                        continue;
+                    };
                     let (tls, routes) = (self.tls.clone(), routes.clone());
+                    let callers = callers.clone();
                     connections.spawn(async move {
-                        if let Err(error) = serve(stream, tls, routes, place).await {
+                        let served = serve(stream, tls, routes, handshake, callers);
+                        if let Err(error) = served.await {
                             debug!(%address, error, "another host's connection ended");
                         }
                     });
@@ -120,12 +142,15 @@ async fn serve(
     stream: TcpStream,
     tls: Arc<ServerConfig>,
     routes: Routes,
-    _place: OwnedSemaphorePermit,
+    handshake: OwnedSemaphorePermit,
+    callers: Arc<Callers>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     let stream = timeout(HANDSHAKE_WITHIN, TlsAcceptor::from(tls).accept(stream)).await??;
     let chain = stream.get_ref().1.peer_certificates();
     let asker = Asker(key_of(chain.and_then(<[_]>::first))?);
+    drop(handshake);
+    let _place = Callers::enter(callers, asker.0).ok_or("it has too many connections")?;
     let service = hyper::service::service_fn(move |mut request: http::Request<_>| {
         request.extensions_mut().insert(asker);
         let mut routes = routes.clone();
@@ -174,6 +199,37 @@ fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+impl Callers {
+    /// None: there is no room for this host, or for anybody.
+    fn enter(callers: Arc<Self>, key: Digest) -> Option<Place> {
+        {
+            let mut open = callers.open();
+            let of_one = open.get(&key).copied().unwrap_or(0);
+            if open.values().sum::<usize>() >= CONNECTIONS || of_one >= CONNECTIONS_OF_ONE {
+                return None;
+            }
+            open.insert(key, of_one + 1);
+        }
+        Some(Place { callers, key })
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<Digest, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.callers.open();
+        if let Some(of_one) = open.get_mut(&self.key) {
+            *of_one -= 1;
+            if *of_one == 0 {
+                open.remove(&self.key);
+            }
+        }
+    }
 }
 
 impl ResolvesServerCert for OwnCertificate {

@@ -68,8 +68,12 @@ impl Peers {
         }
     }
 
+    /// Where others reach this host. Zero: nowhere, also while its certificate is one from before hosts served others.
     pub fn port(&self) -> u16 {
-        self.inner.port
+        match self.inner.credentials.borrow().may_serve {
+            true => self.inner.port,
+            false => 0,
+        }
     }
 
     /// Owns what goes on beside the requests of others.
@@ -90,16 +94,21 @@ impl Peers {
         frames: Arc<dyn Frames>,
     ) -> Arc<Share> {
         let share = Arc::new(Share::new(chunks, frames, self.inner.tasks.clone()));
-        if let Some(before) = self.shares().insert(artifact, share.clone()) {
+        if let Some(before) = self.shared().insert(artifact, share.clone()) {
             before.end();
         }
         share
     }
 
+    /// Whether it is served now.
+    pub fn shares(&self, artifact: &Digest) -> bool {
+        self.shared().contains_key(artifact)
+    }
+
     /// Ends this share; another one of the same artifact stays.
     pub fn unshare(&self, artifact: &Digest, share: &Arc<Share>) {
         share.end();
-        let mut shares = self.shares();
+        let mut shares = self.shared();
         if shares
             .get(artifact)
             .is_some_and(|current| Arc::ptr_eq(current, share))
@@ -108,9 +117,22 @@ impl Peers {
         }
     }
 
+    /// Ends all shares but this one, and gives what they were.
+    pub fn end_others(&self, artifact: &Digest) -> Vec<Digest> {
+        let mut others = Vec::new();
+        self.retain(|shared| {
+            let stays = shared == artifact;
+            if !stays {
+                others.push(*shared);
+            }
+            stays
+        });
+        others
+    }
+
     /// Ends the shares of all other artifacts than those that `wanted` takes, and gives those that go on.
-    pub fn retain(&self, wanted: impl Fn(&Digest) -> bool) -> Vec<Digest> {
-        let mut shares = self.shares();
+    pub fn retain(&self, mut wanted: impl FnMut(&Digest) -> bool) -> Vec<Digest> {
+        let mut shares = self.shared();
         shares.retain(|artifact, share| {
             let stays = wanted(artifact);
             if !stays {
@@ -122,10 +144,10 @@ impl Peers {
     }
 
     fn find(&self, artifact: &Digest) -> Option<Arc<Share>> {
-        self.shares().get(artifact).cloned()
+        self.shared().get(artifact).cloned()
     }
 
-    fn shares(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Share>>> {
+    fn shared(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Share>>> {
         self.inner
             .shares
             .lock()

@@ -23,6 +23,8 @@ use super::{Frames, Incoming, Peers};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A part has 64 KiB, and the set of all chunks of a large image less.
+const LARGEST_ANSWER_BYTES: usize = 1 << 20;
 /// A neighbour says something several times a second.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -132,7 +134,7 @@ async fn talk(
     let (to_peer, outgoing) = mpsc::channel(16);
     let first = ToPeer::Artifact(artifact.digest.to_string());
     to_peer.send(message(first)).await?;
-    let mut client = PeersClient::new(channel);
+    let mut client = PeersClient::new(channel).max_decoding_message_size(LARGEST_ANSWER_BYTES);
     let mut incoming = timeout(SILENCE, client.exchange(ReceiverStream::new(outgoing)))
         .await??
         .into_inner();
@@ -159,29 +161,32 @@ async fn talk(
                 continue;
             }
         };
-        let mut bytes = 0;
+        let bytes = match &said {
+            Some(FromPeer::Part(part)) => part.frame_part.len() as u64,
+            _ => 0,
+        };
+        // Before it goes to a disk that may be busy.
+        ear.hears(Event::Heard(bytes)).await?;
         let event = match said {
             Some(FromPeer::Has(set)) => {
                 *connected = true;
                 Some(Event::Has(ChunkSet::from_bytes(&set, chunks.len() as u32)))
             }
             Some(FromPeer::Gained(gained)) => {
-                let known = gained.numbers.into_iter().map(ChunkNumber);
-                let known = known.filter(|chunk| (chunk.0 as usize) < chunks.len());
-                Some(Event::Gained(known.collect()))
+                let known = gained.numbers.into_iter().take(chunks.len());
+                let known = known.filter(|number| (*number as usize) < chunks.len());
+                Some(Event::Gained(known.map(ChunkNumber).collect()))
             }
             Some(FromPeer::Busy(number)) => {
                 coming.forget(ChunkNumber(number));
                 Some(Event::Busy(ChunkNumber(number)))
             }
             Some(FromPeer::Part(part)) => {
-                bytes = part.frame_part.len() as u64;
                 let frame = coming.take(part, chunks).await?;
                 frame.map(|(chunk, frame)| Event::Frame(chunk, frame))
             }
             Some(FromPeer::KeepAlive(_)) | None => None,
         };
-        ear.hears(Event::Heard(bytes)).await?;
         if let Some(event) = event {
             ear.hears(event).await?;
         }

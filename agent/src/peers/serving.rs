@@ -78,9 +78,9 @@ impl wire::peers_server::Peers for PeersService {
         // Whether it is here is for those alone who may have it.
         let refused = || Status::permission_denied("the coordinator did not name you here");
         let share = self.peers.find(&artifact).ok_or_else(refused)?;
-        let peer = share.asker(key).ok_or_else(refused)?;
         let (outgoing, answers) = mpsc::channel(MESSAGES_WAITING);
-        let (number, replaced) = share.connect(peer, outgoing.clone());
+        let connected = share.connect(key, outgoing.clone());
+        let (peer, number, replaced) = connected.ok_or_else(refused)?;
         let conversation = Conversation {
             share,
             peer,

@@ -60,6 +60,8 @@ struct State {
 #[derive(Debug)]
 struct Connection {
     number: u64,
+    /// The asker's: numbers of peers may come to mean others.
+    key: Digest,
     outgoing: Outgoing,
     replaced: CancellationToken,
     sending: BTreeMap<ChunkNumber, CancellationToken>,
@@ -98,16 +100,19 @@ impl Share {
     }
 
     /// Whom to serve from now on, by the digests of their keys. Connections of others end.
-    pub fn set_askers(&self, askers: BTreeMap<Digest, Peer>) {
+    pub fn set_askers(self: &Arc<Self>, askers: BTreeMap<Digest, Peer>) {
         let mut state = self.state();
-        state.connections.retain(|peer, connection| {
-            let stays = askers.values().any(|asker| asker == peer);
-            if !stays {
-                connection.replaced.cancel();
+        let connections = state.connections.iter();
+        let unnamed = connections.filter(|(peer, one)| askers.get(&one.key) != Some(*peer));
+        let unnamed: Vec<Peer> = unnamed.map(|(peer, _)| *peer).collect();
+        for peer in unnamed {
+            if let Some(connection) = state.connections.remove(&peer) {
+                connection.end();
+                state.uploads.lost(peer);
             }
-            stays
-        });
+        }
         state.askers = askers;
+        self.upload(&mut state);
     }
 
     /// Ends every connection.
@@ -120,27 +125,31 @@ impl Share {
         &self.ended
     }
 
-    pub(super) fn asker(&self, key: &Digest) -> Option<Peer> {
-        self.state().askers.get(key).copied()
-    }
-
-    /// Takes the asker's connection; an earlier one ends. Gives its number, and what says when this one shall end.
-    pub(super) fn connect(&self, peer: Peer, outgoing: Outgoing) -> (u64, CancellationToken) {
+    /// Takes the connection of the host with this key, if it may ask; an earlier one ends. Gives its number as a peer and
+    /// the connection's, and what says when this one shall end.
+    pub(super) fn connect(
+        self: &Arc<Self>,
+        key: &Digest,
+        outgoing: Outgoing,
+    ) -> Option<(Peer, u64, CancellationToken)> {
         let replaced = CancellationToken::new();
         let mut state = self.state();
+        let peer = *state.askers.get(key)?;
         state.uploads.lost(peer);
         let number = state.next;
         state.next += 1;
         let connection = Connection {
             number,
+            key: *key,
             outgoing,
             replaced: replaced.clone(),
             sending: BTreeMap::new(),
         };
         if let Some(before) = state.connections.insert(peer, connection) {
             before.end();
+            self.upload(&mut state);
         }
-        (number, replaced)
+        Some((peer, number, replaced))
     }
 
     /// The connection is gone, and what its asker waits for with it.
@@ -210,19 +219,22 @@ impl Share {
             let (share, outgoing) = (self.clone(), connection.outgoing.clone());
             let connection = connection.number;
             self.tasks.spawn(async move {
-                // Ends with the connection, which then takes nothing.
-                let sent = share.send(number, &outgoing);
-                cancelled.run_until_cancelled(sent).await;
+                // Ends with the connection, which then takes nothing. What reads the disk is not interrupted, so that
+                // asking and cancelling in turn piles up no reads.
+                share.send(number, &outgoing, &cancelled).await;
                 share.sent(peer, connection, number);
             });
         }
     }
 
-    async fn send(&self, number: ChunkNumber, outgoing: &Outgoing) {
+    async fn send(&self, number: ChunkNumber, outgoing: &Outgoing, cancelled: &CancellationToken) {
         let chunk = self.chunks[number.0 as usize];
-        let busy = || Ok(message(Said::Busy(number.0)));
+        let say = async |said| {
+            let sent = timeout(STUCK, outgoing.send(Ok(message(said))));
+            matches!(cancelled.run_until_cancelled(sent).await, Some(Ok(Ok(()))))
+        };
         if !self.prove(number, chunk).await {
-            let _ = outgoing.send(busy()).await;
+            say(Said::Busy(number.0)).await;
             return;
         }
         let mut offset = 0;
@@ -231,7 +243,7 @@ impl Share {
             let frames = self.frames.clone();
             let read = move || frames.read(&chunk, offset, length as usize);
             let Ok(Some(mut bytes)) = tokio::task::spawn_blocking(read).await else {
-                let _ = outgoing.send(busy()).await;
+                say(Said::Busy(number.0)).await;
                 return;
             };
             offset += length;
@@ -243,8 +255,7 @@ impl Share {
                     frame_part,
                     last_part,
                 };
-                let sent = outgoing.send(Ok(message(Said::Part(part))));
-                if !matches!(timeout(STUCK, sent).await, Ok(Ok(()))) {
+                if !say(Said::Part(part)).await {
                     return;
                 }
             }

@@ -154,6 +154,33 @@ async fn a_named_host_is_told_what_is_here_and_what_comes_and_is_sent_what_it_as
 }
 
 #[tokio::test]
+async fn who_is_no_longer_named_leaves_its_slots_to_others() {
+    let fleet = Authority::new();
+    let hosts: Vec<TestHost> = (0..3).map(|number| TestHost::new(&fleet, number)).collect();
+    let share = serve(&hosts[0], &[&hosts[1]]);
+    (0..CHUNKS).for_each(|number| share.gained(ChunkNumber(number)));
+    let mut tasks = JoinSet::new();
+    let (greedy, mut heard) = talk(&hosts[1], hosts[0].named(), &mut tasks);
+    assert!(matches!(next(&mut heard).await, Event::Has(_)));
+    for number in 0..CHUNKS {
+        greedy
+            .send(Request::Ask(ChunkNumber(number)))
+            .await
+            .unwrap();
+    }
+    // It reads nothing more, and the chunks do not fit into what is on the way: all slots are taken.
+    assert!(matches!(next(&mut heard).await, Event::Frame(..)));
+    share.set_askers([(hosts[2].key, hosts[2].named().peer)].into());
+    let (patient, mut heard) = talk(&hosts[2], hosts[0].named(), &mut tasks);
+    assert!(matches!(next(&mut heard).await, Event::Has(_)));
+    patient.send(Request::Ask(ChunkNumber(1))).await.unwrap();
+    assert!(matches!(
+        next(&mut heard).await,
+        Event::Frame(ChunkNumber(1), _)
+    ));
+}
+
+#[tokio::test]
 async fn what_an_earlier_life_left_is_verified_before_it_is_sent() {
     let fleet = Authority::new();
     let (server, asker) = (TestHost::new(&fleet, 0), TestHost::new(&fleet, 1));

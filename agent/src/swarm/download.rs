@@ -142,6 +142,14 @@ impl Download {
         }
     }
 
+    /// The coordinator's numbers mean other peers from now on. What is asked for is asked for anew.
+    pub fn forget_neighbours(&mut self) {
+        while let Some(peer) = self.neighbours.last().map(|neighbour| neighbour.peer) {
+            self.remove(peer);
+        }
+        self.barred.clear();
+    }
+
     /// A peer says all that it has; said on each new connection.
     pub fn has(&mut self, peer: Peer, have: &ChunkSet, now: Duration) {
         let Ok(place) = self.place(peer) else { return };

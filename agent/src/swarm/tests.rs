@@ -162,6 +162,20 @@ fn what_was_asked_of_the_coordinator_is_taken_back_when_there_are_neighbours() {
 }
 
 #[test]
+fn neighbours_that_are_forgotten_owe_nothing_and_are_barred_no_more() {
+    let mut download = download(2);
+    (0..2).for_each(|number| download.has(Peer(number), &ChunkSet::full(CHUNKS), at(0)));
+    let asked = asks(&planned(&mut download, at(0)));
+    download.corrupt(Source::Peer(Peer(0)), asked[0].1, at(0));
+    download.forget_neighbours();
+    assert_eq!(download.in_flight(), 0);
+    download.set_neighbours(&[(Peer(0), Distance::Near)], at(1));
+    download.has(Peer(0), &set([5]), at(1));
+    let asked = asks(&planned(&mut download, at(1)));
+    assert_eq!(asked, [(Source::Peer(Peer(0)), ChunkNumber(5))]);
+}
+
+#[test]
 fn a_coordinator_that_comes_back_is_asked_for_a_turn_anew() {
     let mut download = download(1);
     assert!(planned(&mut download, at(0)).contains(&Action::AskForTurn));

@@ -149,12 +149,13 @@ impl Transfer {
 impl Total {
     fn and(self, transfer: &Transfer) -> Self {
         Self {
-            content_bytes: self.content_bytes + transfer.content_bytes,
-            present_bytes: self.present_bytes + transfer.present_bytes,
-            wire_bytes: self.wire_bytes + transfer.wire_bytes,
-            peer_bytes: self.peer_bytes + transfer.peer_bytes,
-            wire_bytes_per_second: self.wire_bytes_per_second
-                + transfer.wire_bytes_per_second.unwrap_or(0),
+            content_bytes: self.content_bytes.saturating_add(transfer.content_bytes),
+            present_bytes: self.present_bytes.saturating_add(transfer.present_bytes),
+            wire_bytes: self.wire_bytes.saturating_add(transfer.wire_bytes),
+            peer_bytes: self.peer_bytes.saturating_add(transfer.peer_bytes),
+            wire_bytes_per_second: self
+                .wire_bytes_per_second
+                .saturating_add(transfer.wire_bytes_per_second.unwrap_or(0)),
         }
     }
 

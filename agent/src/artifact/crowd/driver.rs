@@ -1,31 +1,32 @@
 //! What happens in a transfer, told to [`Download`], and what it decides, done.
 
+mod arrival;
+
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tempfile::NamedTempFile;
 use tfleet_proto::model::artifact::{Chunk, Layer};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::swarm::{ChunkNumber, ChunkSet, Neighbourhood, Peer};
 use tfleet_proto::wire::artifacts_client::ArtifactsClient;
 use tfleet_proto::wire::join_response::Said;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
-use super::super::fetch::{CORRUPTED_AT_MOST, FetchError, Interruption};
+use super::super::fetch::{FetchError, Interruption, SILENCE};
 use super::super::patience::Patience;
-use super::super::spool::{RefusedFrame, Spool};
+use super::super::spool::Spool;
 use super::super::{DeliveryError, ImageProgress};
 use super::Order;
 use super::coordinator::Conversation;
 use super::lines::Lines;
 use super::linger::{linger, set_askers};
-use super::verification::{Verification, Verified, corrupted};
+use super::verification::Verification;
 use crate::peers::{Artifact, Event, Incoming, IncomingError, Peers, Request, Share};
 use crate::swarm::{Action, Download, Settings, Source};
 
@@ -55,6 +56,7 @@ pub(super) struct Driver {
     named: BTreeSet<ChunkNumber>,
     /// Whether the coordinator said who the neighbours are. Before, nothing is asked for: most of it would be taken back.
     introduced: bool,
+    heard_at: Instant,
     /// Rises with each failure in a row; any chunk makes it new.
     patience: Patience,
     corrupted: u32,
@@ -80,7 +82,7 @@ impl Driver {
             spool: order.spool.clone(),
             progress: order.progress.clone(),
             verification: Verification::new(order.spool.clone()),
-            download: Download::new(&have, Settings::default(), rand::random(), Duration::ZERO),
+            download: Download::new(&have, settings(), rand::random(), Duration::ZERO),
             lines: Lines::new(
                 peers.clone(),
                 Artifact {
@@ -98,6 +100,7 @@ impl Driver {
             incoming: Incoming::new(frames),
             named: BTreeSet::new(),
             introduced: false,
+            heard_at: Instant::now(),
             patience: Patience::new(),
             corrupted: 0,
         }
@@ -107,26 +110,32 @@ impl Driver {
     pub async fn run(
         mut self,
         conversation: Option<Conversation>,
-        arrivals: watch::Sender<u32>,
+        arrivals: &watch::Sender<u32>,
     ) -> Result<(), DeliveryError> {
-        self.coordinator = conversation;
+        if let Some(conversation) = conversation {
+            self.begin_conversation(conversation);
+        }
         let mut joining: Option<BoxFuture<'static, Result<Conversation, Interruption>>> = None;
         while !self.download.is_complete() {
             self.act();
             if self.coordinator.is_none() && joining.is_none() {
                 joining = Some(self.join_again()?);
             }
+            let silent_at = self.heard_at + SILENCE;
             tokio::select! {
                 // Each keeps what it has not given, so dropping it loses nothing.
                 said = hear(&mut self.coordinator) => match said {
-                    Ok(Some(said)) => self.heard(said).await?,
+                    Ok(Some(said)) => {
+                        self.heard_at = Instant::now();
+                        self.heard(said).await?;
+                    }
                     Ok(None) => self.lost_coordinator(&Interruption::Ended),
                     Err(interruption) => self.lost_coordinator(&interruption),
                 },
                 joined = join(&mut joining) => {
                     joining = None;
                     match joined {
-                        Ok(conversation) => self.coordinator = Some(conversation),
+                        Ok(conversation) => self.begin_conversation(conversation),
                         Err(interruption) if interruption.may_pass() => debug!(%interruption, "the coordinator is away"),
                         Err(interruption) => return Err(FetchError::new(self.artifact, interruption).into()),
                     }
@@ -136,6 +145,11 @@ impl Driver {
                     self.verified(verified)?;
                     arrivals.send_modify(|arrivals| *arrivals += 1);
                 }
+                () = sleep_until(silent_at), if self.coordinator.is_some() => {
+                    self.lost_coordinator(&Interruption::Silence);
+                }
+                // Nobody wants it any more, and its chunks may be gone.
+                () = self.share.ended().cancelled() => return Ok(()),
                 () = sleep(TICK) => {}
             }
         }
@@ -165,6 +179,14 @@ impl Driver {
         }))
     }
 
+    /// Numbers of hosts are the coordinator's, and may be others than before.
+    fn begin_conversation(&mut self, conversation: Conversation) {
+        self.coordinator = Some(conversation);
+        self.heard_at = Instant::now();
+        self.introduced = false;
+        self.named.clear();
+    }
+
     fn lost_coordinator(&mut self, interruption: &Interruption) {
         info!(artifact = %self.artifact.short(), %interruption, "joining the transfer again");
         self.coordinator = None;
@@ -187,6 +209,7 @@ impl Driver {
                 let wanted = self.download.turn(now);
                 self.tell(|coordinator| coordinator.want(wanted.as_ref()));
             }
+            Said::KeepAlive(_) => {}
             Said::Nothing(_) => self.download.turn_begins(None, now),
             Said::Begins(number) => {
                 let chunk = ChunkNumber(number);
@@ -244,64 +267,11 @@ impl Driver {
         }
     }
 
-    fn came(&mut self, source: Source, number: ChunkNumber, frame: NamedTempFile) {
-        let chunk = self.chunks[number.0 as usize];
-        self.verification.add(source, number, chunk, frame);
-    }
-
-    fn verified(&mut self, verified: Verified) -> Result<(), DeliveryError> {
-        let Verified {
-            source,
-            number,
-            outcome,
-        } = verified;
-        match outcome {
-            Ok(()) => {
-                if source == Source::Coordinator {
-                    self.named.remove(&number);
-                }
-                (self.patience, self.corrupted) = (Patience::new(), 0);
-                if self.download.arrived(source, number, self.now()) {
-                    let content_bytes = self.chunks[number.0 as usize].content_bytes;
-                    self.progress
-                        .send_modify(|progress| progress.fetched_bytes += content_bytes);
-                    self.arrived
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(number);
-                    self.share.gained(number);
-                }
-                Ok(())
-            }
-            Err(RefusedFrame::Corrupted) => self.bad(source, number),
-            Err(RefusedFrame::Spool(error)) => Err(error.into()),
-        }
-    }
-
-    /// What came was not what the index says. A host that sends such is left; the coordinator gets another chance.
-    fn bad(&mut self, source: Source, number: ChunkNumber) -> Result<(), DeliveryError> {
-        self.download.corrupt(source, number, self.now());
-        if let Source::Peer(peer) = source {
-            let host = self.lines.hang_up(peer);
-            warn!(
-                host,
-                chunk = number.0,
-                "another host sent a damaged chunk; nothing more is fetched from it"
-            );
-            return Ok(());
-        }
-        self.named.remove(&number);
-        self.corrupted += 1;
-        let interruption = corrupted(&self.layers, number);
-        warn!(artifact = %self.artifact, %interruption, "a chunk is refused");
-        if self.corrupted < CORRUPTED_AT_MOST {
-            return Ok(());
-        }
-        Err(FetchError::new(self.artifact, interruption).into())
-    }
-
     fn meet(&mut self, told: Neighbourhood) {
-        self.introduced = true;
+        if !std::mem::replace(&mut self.introduced, true) {
+            self.lines.clear();
+            self.download.forget_neighbours();
+        }
         set_askers(&self.share, &told.askers);
         let now = self.now();
         let named: Vec<_> = told
@@ -321,13 +291,19 @@ impl Driver {
         if !self.introduced && self.began.elapsed() < INTRODUCED_WITHIN {
             return;
         }
+        // What was said and not heard yet shall not look like silence.
+        while let Some((peer, event)) = self.lines.heard() {
+            self.happened(peer, event);
+        }
         let mut actions = Vec::new();
         self.download.plan(self.now(), &mut actions);
         for action in actions {
             match action {
                 Action::Ask { source, chunk } => self.ask(source, chunk),
                 Action::Cancel { source, chunk } => self.cancel(source, chunk),
-                Action::AskForTurn => self.tell(Conversation::ask_any),
+                Action::AskForTurn => {
+                    self.tell(Conversation::ask_any);
+                }
                 Action::Reconnect { peer } => self.lines.redial(peer),
             }
         }
@@ -336,8 +312,9 @@ impl Driver {
     fn ask(&mut self, source: Source, chunk: ChunkNumber) {
         match source {
             Source::Coordinator => {
-                self.named.insert(chunk);
-                self.tell(|coordinator| coordinator.ask(chunk));
+                if self.tell(|coordinator| coordinator.ask(chunk)) {
+                    self.named.insert(chunk);
+                }
             }
             Source::Peer(peer) => {
                 if !self.lines.say(peer, Request::Ask(chunk)) {
@@ -361,19 +338,28 @@ impl Driver {
         }
     }
 
-    /// Says something to the coordinator, if it is there and reads.
-    fn tell(&mut self, say: impl FnOnce(&Conversation) -> bool) {
+    /// Says something to the coordinator. False: it is not there, or does not read.
+    fn tell(&mut self, say: impl FnOnce(&Conversation) -> bool) -> bool {
         match &self.coordinator {
-            Some(coordinator) if say(coordinator) => {}
+            Some(coordinator) if say(coordinator) => return true,
             Some(_) => self.lost_coordinator(&Interruption::Silence),
             None => self.download.lost(Source::Coordinator, self.now()),
         }
+        false
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         self.peers.unshare(&self.artifact, &self.share);
+    }
+}
+
+/// A host whose disk is busy is silent for a while, and ours may be the one that is busy.
+fn settings() -> Settings {
+    Settings {
+        silence: Duration::from_secs(4),
+        ..Settings::default()
     }
 }
 

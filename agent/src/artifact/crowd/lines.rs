@@ -89,11 +89,25 @@ impl Lines {
             let Some(Said { peer, line, event }) = self.events.1.recv().await else {
                 std::future::pending().await
             };
-            let current = self.open.get(&peer);
-            if current.is_some_and(|current| current.number == line) {
+            if self.is_open(peer, line) {
                 return (peer, event);
             }
         }
+    }
+
+    /// What was said already, if anything.
+    pub fn heard(&mut self) -> Option<(Peer, Event)> {
+        while let Ok(Said { peer, line, event }) = self.events.1.try_recv() {
+            if self.is_open(peer, line) {
+                return Some((peer, event));
+            }
+        }
+        None
+    }
+
+    fn is_open(&self, peer: Peer, number: u64) -> bool {
+        let line = self.open.get(&peer);
+        line.is_some_and(|line| line.number == number)
     }
 
     fn dial(&mut self, neighbour: Neighbour) {

@@ -1,5 +1,6 @@
 //! Serving others after everything is here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tfleet_proto::model::swarm::{Neighbour, Neighbourhood};
@@ -14,7 +15,7 @@ use crate::peers::Share;
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Serves until the coordinator says that nobody needs it, or is gone.
-pub(super) async fn linger(mut coordinator: Conversation, share: &Share) {
+pub(super) async fn linger(mut coordinator: Conversation, share: &Arc<Share>) {
     coordinator.whole();
     let end = Instant::now() + LONGEST;
     loop {
@@ -38,7 +39,7 @@ pub(super) async fn linger(mut coordinator: Conversation, share: &Share) {
 }
 
 /// Serves these from now on, and nobody else.
-pub(super) fn set_askers(share: &Share, askers: &[Neighbour]) {
+pub(super) fn set_askers(share: &Arc<Share>, askers: &[Neighbour]) {
     let askers = askers.iter().map(|asker| (asker.key, asker.peer));
     share.set_askers(askers.collect());
 }

@@ -106,10 +106,12 @@ impl Crowd {
         let ending = CancellationToken::new();
         let end = ending.clone().drop_guard();
         let task = peers.tasks().spawn(async move {
-            let transfer = driver.run(conversation, arrivals_sender);
+            let transfer = driver.run(conversation, &arrivals_sender);
             if let Some(Err(error)) = ending.run_until_cancelled(transfer).await {
                 let _ = failure_sender.send(error);
             }
+            // Only now: whoever sees that nothing comes any more looks for the reason.
+            drop(arrivals_sender);
         });
         Ok(Some(Self {
             layers,
