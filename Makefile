@@ -29,7 +29,7 @@ lint: ## Formatting, clippy, licences
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --log-level error check licenses bans sources
 
-bench-delivery: ## Delivery against docker save | load, a registry and skopeo (as root, half an hour; SMALL=1: less)
+bench-delivery: ## Delivery against docker save | load, a registry and skopeo; many hosts (as root, an hour; SMALL=1: less)
 	@deploy/prepare.sh engines peers
 	cargo build --release --locked --workspace --bins --lib
 	cargo run --release --locked -p tfleet-tests --bin tfleet-bench -- delivery $(if $(SMALL),--small) $(if $(ROUNDS),--rounds $(ROUNDS))
