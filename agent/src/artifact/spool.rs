@@ -16,6 +16,7 @@ use tempfile::NamedTempFile;
 use tfleet_proto::model::artifact::Chunk;
 use tfleet_proto::model::digest::Digest;
 use tracing::warn;
+use zstd::bulk::Decompressor;
 
 use crate::peers::Frames;
 
@@ -40,19 +41,6 @@ pub struct SpoolError {
 pub struct Room {
     frame: Vec<u8>,
     content: Vec<u8>,
-}
-
-impl Room {
-    /// Whether the frame is of that chunk. No frame makes this use more memory than the chunk's content.
-    fn holds(&mut self, chunk: &Chunk) -> bool {
-        let Ok(content_bytes) = usize::try_from(chunk.content_bytes) else {
-            return false;
-        };
-        self.content.resize(content_bytes, 0);
-        let written = zstd::bulk::decompress_to_buffer(&self.frame, &mut self.content);
-        written.is_ok_and(|written| written == content_bytes)
-            && Digest::of(&self.content) == chunk.digest
-    }
 }
 
 /// Why a frame was not taken.
@@ -130,7 +118,7 @@ impl Spool {
         fs::File::open(file.path())
             .and_then(|mut opened| opened.read_to_end(&mut room.frame))
             .map_err(at("read", file.path()))?;
-        if !room.holds(chunk) {
+        if !is_of(chunk, &room.frame, &mut room.content) {
             return Err(RefusedFrame::Corrupted);
         }
         Ok(self.put_in_place(chunk, file)?)
@@ -222,11 +210,23 @@ pub fn keep_only(
     Ok(())
 }
 
-/// The content, if the frame is of that chunk. No frame makes this use more memory than the chunk's content.
+/// The content, if the frame is of that chunk.
 fn verified(chunk: &Chunk, frame: &[u8]) -> Option<Bytes> {
-    let content_bytes = usize::try_from(chunk.content_bytes).ok()?;
-    let content = zstd::bulk::decompress(frame, content_bytes).ok()?;
-    (content.len() == content_bytes && Digest::of(&content) == chunk.digest).then(|| content.into())
+    let mut content = Vec::new();
+    is_of(chunk, frame, &mut content).then(|| content.into())
+}
+
+/// Whether the frame is of that chunk, whose content is then in `content`. No frame makes this use more memory than a
+/// chunk's content takes.
+fn is_of(chunk: &Chunk, frame: &[u8], content: &mut Vec<u8>) -> bool {
+    let Ok(content_bytes) = usize::try_from(chunk.content_bytes) else {
+        return false;
+    };
+    content.clear();
+    content.reserve_exact(content_bytes);
+    let decompressed = Decompressor::new()
+        .and_then(|mut decompressor| decompressor.decompress_to_buffer(frame, content));
+    decompressed.is_ok() && content.len() == content_bytes && Digest::of(content) == chunk.digest
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {

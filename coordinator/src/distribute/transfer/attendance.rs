@@ -203,7 +203,16 @@ struct Sending {
 
 impl Sending {
     async fn run(self) {
-        if let Err(status) = self.send().await {
+        let mut sent = pin!(self.send());
+        let sent = tokio::select! {
+            // Goes on below where it is late.
+            sent = &mut sent => sent,
+            () = sleep(LATE) => {
+                self.transfer.late(self.peer, self.number);
+                sent.await
+            }
+        };
+        if let Err(status) = sent {
             debug!(%status, "a chunk was not sent");
             self.say(ToHost::Damaged(self.number.0)).await;
         }
@@ -212,8 +221,6 @@ impl Sending {
 
     /// Until it is sent, nobody wants it, or nobody takes it.
     async fn send(&self) -> Result<(), Status> {
-        let late_at = Instant::now() + LATE;
-        let mut late = false;
         if !self.say(ToHost::Begins(self.number.0)).await {
             return Ok(());
         }
@@ -227,25 +234,15 @@ impl Sending {
             if !self.say(said).await {
                 return Ok(());
             }
-            if !late && Instant::now() > late_at {
-                late = true;
-                self.transfer.late(self.peer, self.number);
-            }
         }
         Ok(())
     }
 
     /// False: no more is wanted, or taken.
     async fn say(&self, said: ToHost) -> bool {
-        let mut sent = pin!(self.outgoing.send(Ok(message(said))));
         tokio::select! {
-            // A message that is not sent is not wanted; one that is late is sent later.
-            sent = &mut sent => return sent.is_ok(),
-            () = self.cancelled.cancelled() => return false,
-            () = sleep(LATE) => self.transfer.late(self.peer, self.number),
-        }
-        tokio::select! {
-            sent = &mut sent => sent.is_ok(),
+            // A message that is not sent is not wanted.
+            sent = self.outgoing.send(Ok(message(said))) => sent.is_ok(),
             () = self.cancelled.cancelled() => false,
             () = sleep(STUCK) => {
                 self.transfer.evict(self.peer);
