@@ -10,6 +10,7 @@ use tfleet_agent::config::Config;
 use tfleet_agent::engine::Engine;
 use tfleet_agent::identity::{self, IdentityFolder};
 use tfleet_agent::inventory::Inspector;
+use tfleet_proto::allocator;
 use tfleet_proto::model::inventory::Inventory;
 use tfleet_proto::model::token::Token;
 use tokio::signal::unix::{SignalKind, signal};
@@ -74,6 +75,7 @@ enum OutputFormat {
     reason = "the last words of a program go to standard error"
 )]
 fn main() -> ExitCode {
+    allocator::share_among_threads();
     let arguments = Arguments::parse();
     match start_log(arguments.log_format).and_then(|()| carry_out(arguments.command)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tfleet_coordinator::app::{Coordinator, Restored, issue_operator, restored};
 use tfleet_coordinator::config::Config;
+use tfleet_proto::allocator;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -50,6 +51,7 @@ enum OperatorCommand {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    allocator::share_among_threads();
     let filter = EnvFilter::try_from_env("TFLEET_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -2,8 +2,9 @@
 //!
 //! [`wire`] is what travels, generated from `tfleet/v1/*.proto`. [`model`] is what the programs think in: plain values
 //! that were checked once. [`convert`] is the only way from one to the other, and [`channel`] is how a client reaches
-//! a coordinator.
+//! a coordinator. [`allocator`] is what the long-running programs do first.
 
+pub mod allocator;
 pub mod channel;
 pub mod convert;
 pub mod model;
