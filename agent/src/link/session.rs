@@ -22,8 +22,10 @@ use super::{End, Link, LinkError, version};
 
 /// A coordinator that says nothing to our hello for so long is not one.
 const SILENCE: Duration = Duration::from_secs(30);
-/// The coordinator hears of changes at most so often.
+/// The coordinator hears of changes at most so often, for as long as they go on …
 const BETWEEN_MESSAGES: Duration = Duration::from_millis(250);
+/// … and of the first few at once, after a quiet while: somebody waits for what a command brings about.
+const AT_ONCE: u32 = 4;
 /// A desired state that could not be kept is tried again this often.
 const KEEP_AGAIN: Duration = Duration::from_secs(10);
 /// A host with hundreds of containers has a desired state of some hundred KiB.
@@ -33,7 +35,20 @@ const LARGEST_MESSAGE_BYTES: usize = 16 << 20;
 struct Unsaid {
     inventory: bool,
     status: bool,
-    not_before: Instant,
+    /// When the next message would be sent if all were spread evenly.
+    spread: Instant,
+}
+
+impl Unsaid {
+    /// When the next message may be sent.
+    fn not_before(&self) -> Instant {
+        let ahead = BETWEEN_MESSAGES * (AT_ONCE - 1);
+        self.spread.checked_sub(ahead).unwrap_or(self.spread)
+    }
+
+    fn was_sent(&mut self, now: Instant) {
+        self.spread = self.spread.max(now) + BETWEEN_MESSAGES;
+    }
 }
 
 impl Link {
@@ -80,13 +95,13 @@ impl Link {
         let mut unsaid = Unsaid {
             inventory: true,
             status: true,
-            not_before: Instant::now(),
+            spread: Instant::now(),
         };
         loop {
             let has_something = (unsaid.inventory && self.ends.inventory.borrow().is_some())
                 || (unsaid.status && (fault.is_some() || self.has_looked()));
             let room = async {
-                sleep_until(unsaid.not_before).await;
+                sleep_until(unsaid.not_before()).await;
                 to_coordinator.reserve().await
             };
             tokio::select! {
@@ -111,7 +126,7 @@ impl Link {
                 place = room, if has_something => {
                     let place = place.map_err(|_| LinkError::Ended)?;
                     place.send(AgentMessage { message: Some(self.newest(&mut unsaid, fault.as_ref())) });
-                    unsaid.not_before = Instant::now() + BETWEEN_MESSAGES;
+                    unsaid.was_sent(Instant::now());
                 }
             }
         }

@@ -131,7 +131,11 @@ impl Reconciler {
                 Ok(()) = self.ends.inventory.changed() => {}
                 Ok(()) = self.ends.channel.changed() => self.holds.release(image::NO_SESSION),
                 Some(_) = events.next() => {
-                    sleep(SWARM).await;
+                    tokio::select! {
+                        () = sleep(SWARM) => {}
+                        // A delivery makes events, and somebody waits for its end.
+                        () = self.in_flight.finished() => {}
+                    }
                     drain(&mut events);
                 }
                 () = self.in_flight.finished() => {}

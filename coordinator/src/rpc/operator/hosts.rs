@@ -8,6 +8,7 @@ use tfleet_proto::model::name::HostName;
 use tfleet_proto::wire;
 use tfleet_proto::wire::host_event::Event;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::info;
@@ -17,7 +18,7 @@ use super::selection::Selection;
 use super::{Answers, OperatorService};
 use crate::fleet::Fleet;
 
-/// What changes within this time reaches a watcher as one change.
+/// What changes within this time after a change reaches a watcher as one.
 const GATHER: Duration = Duration::from_millis(100);
 
 impl OperatorService {
@@ -46,6 +47,7 @@ impl OperatorService {
             shown: BTreeSet::new(),
             unsaid: VecDeque::new(),
             begun: false,
+            gathered_at: Instant::now(),
         };
         Ok(Box::pin(stream::unfold(Some(watcher), |watcher| async {
             let mut watcher = watcher?;
@@ -85,6 +87,7 @@ struct Watcher {
     shown: BTreeSet<HostName>,
     unsaid: VecDeque<Unsaid>,
     begun: bool,
+    gathered_at: Instant,
 }
 
 enum Unsaid {
@@ -107,13 +110,14 @@ impl Watcher {
                     changed = self.versions.changed() => if changed.is_err() { return Err(stopping()) },
                     () = self.stop.cancelled() => return Err(stopping()),
                 }
-                tokio::time::sleep(GATHER).await;
+                sleep_until(self.gathered_at + GATHER).await;
             }
             self.gather();
         }
     }
 
     fn gather(&mut self) {
+        self.gathered_at = Instant::now();
         self.versions.borrow_and_update();
         let changes = self.fleet.changes_since(self.seen);
         self.seen = changes.version;
