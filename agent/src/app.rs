@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::artifact::Delivery;
+use crate::artifact::{Delivery, Limit};
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
 use crate::identity::{self, Credentials, IdentityError, IdentityFolder};
@@ -91,7 +91,9 @@ fn begin(
             operations: operations_sender,
         },
     );
-    let mut delivery = Delivery::new(engine.clone(), &config.delivery_folder());
+    let mut delivery = Delivery::new(engine.clone(), &config.delivery_folder()).keeping(Limit {
+        bytes: config.cache.as_u64(),
+    });
     let mut serving = None;
     if policy.allows_peers() {
         let listener = config

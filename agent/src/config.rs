@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use bytesize::ByteSize;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use tfleet_proto::channel::Address;
@@ -40,6 +41,9 @@ pub struct Config {
     /// Where this host serves the images that it fetches to other hosts, `ADDRESS:PORT`, if the policy allows it.
     #[serde(default)]
     pub peers: Option<SocketAddr>,
+    /// How much of earlier images may stay on the disk, so that the next ones are sent as what changed: "10GB".
+    #[serde(default = "default_cache", deserialize_with = "size")]
+    pub cache: ByteSize,
     /// What operators select this host by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -116,6 +120,20 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Err
     String::deserialize(deserializer)?
         .parse()
         .map_err(D::Error::custom)
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "\"{text}\" is no size; write it as \"10GB\" or \"500MiB\", or \"0\" for none"
+        ))
+    })
+}
+
+/// Five images with CUDA's libraries, about.
+fn default_cache() -> ByteSize {
+    ByteSize::gb(10)
 }
 
 fn default_engine() -> String {

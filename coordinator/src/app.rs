@@ -27,9 +27,10 @@ use crate::fleet::Fleet;
 use crate::listener::{
     Allowance, Connections, Listener, ServerCertificate, TlsError, enrolment_tls, fleet_tls,
 };
+use crate::patch::Patches;
 use crate::rpc::{
-    Endpoints, EnrollmentService, OperatorService, RunningBuilds, Services, SessionService,
-    enrolment_routes,
+    Endpoints, EnrollmentService, Foresight, OperatorService, RunningBuilds, Services,
+    SessionService, enrolment_routes,
 };
 use crate::store::{Store, StoreError};
 use crate::vault::{Vault, VaultError};
@@ -155,7 +156,15 @@ impl Coordinator {
             fleet.clone(),
             time::Duration::hours(config.certificates.host_life_hours.into()),
         );
+        let patches = Patches::new(artifacts.clone(), tasks.clone(), stop.clone());
+        let foresight = Foresight {
+            fleet: fleet.clone(),
+            artifacts: artifacts.clone(),
+            patches: Arc::new(patches),
+            tasks: tasks.clone(),
+        };
         let services = Services {
+            patches: foresight.patches.clone(),
             session: SessionService::new(fleet.clone(), tasks.clone(), stop.clone()),
             operator: OperatorService {
                 authority: authority.clone(),
@@ -174,6 +183,7 @@ impl Coordinator {
                 tasks: tasks.clone(),
                 stop: stop.clone(),
                 running_builds: RunningBuilds::default(),
+                foresight,
             },
             artifacts,
             fleet: fleet.clone(),

@@ -9,6 +9,7 @@ pub mod config;
 pub mod distribute;
 pub mod fleet;
 pub mod listener;
+pub mod patch;
 pub mod rollout;
 pub mod rpc;
 pub mod store;

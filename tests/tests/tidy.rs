@@ -30,7 +30,7 @@ const ROWS: &[(&str, &[&[&str]])] = &[
             &["config"],
             &["store"],
             &["artifact", "ca"],
-            &["listener", "vault"],
+            &["listener", "patch", "vault"],
             &["rollout", "fleet", "build", "distribute"],
             &["bundle"],
             &["rpc"],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tfleet_proto::model::artifact::ArtifactIndex;
 use tfleet_proto::model::digest::Digest;
@@ -17,10 +17,11 @@ use super::archive::Archive;
 use super::blocking::blocking;
 use super::crowd::Crowd;
 use super::fetch::Fetcher;
-use super::load::Load;
+use super::kept::{self, Limit};
+use super::load::{self, Load};
 use super::loaded::Loaded;
 use super::presence::present_layers;
-use super::spool::{self, Spool};
+use super::spool::{self, Spool, SpoolError};
 use super::{DeliveryError, ImageProgress, index};
 use crate::engine::{Engine, EngineError};
 use crate::peers::Peers;
@@ -50,6 +51,10 @@ pub struct Delivery {
     one_at_a_time: Arc<Semaphore>,
     /// Other hosts, where this one may fetch from them and serve them.
     peers: Option<Peers>,
+    /// What may stay for images to come.
+    limit: Limit,
+    /// Whoever removes kept chunks, or takes an artifact's up again.
+    kept: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +71,15 @@ impl Delivery {
             folder: folder.into(),
             one_at_a_time: Arc::new(Semaphore::new(1)),
             peers: None,
+            limit: Limit::NOTHING,
+            kept: Arc::default(),
         }
+    }
+
+    /// Keeps chunks for images to come.
+    #[must_use]
+    pub fn keeping(self, limit: Limit) -> Self {
+        Self { limit, ..self }
     }
 
     /// Fetches from other hosts, too, and serves them.
@@ -99,15 +112,48 @@ impl Delivery {
         }
     }
 
-    /// Removes the chunks that are kept for other artifacts than these.
+    /// Chunks of other artifacts than these are not needed now: they stay as far as there is room for them.
     pub async fn keep_only(&self, wanted: BTreeSet<Digest>) -> Result<(), DeliveryError> {
-        let root = self.spool_root();
-        let served = self
-            .peers
-            .as_ref()
-            .map(|peers| peers.retain(|artifact| wanted.contains(artifact)))
-            .unwrap_or_default();
-        Ok(blocking(move || spool::keep_only(&root, &wanted, &served)).await?)
+        if let Some(peers) = &self.peers {
+            peers.retain(|artifact| wanted.contains(artifact));
+        }
+        let delivery = self.clone();
+        let kept = blocking(move || {
+            spool::finish_others(&delivery.spool_root(), &wanted)?;
+            delivery.evict()
+        });
+        Ok(kept.await?)
+    }
+
+    /// Makes room of what is kept where the disk has little left.
+    pub async fn yield_room(&self) -> Result<(), DeliveryError> {
+        let delivery = self.clone();
+        let work = move || match kept::has_room(&delivery.spool_root()) {
+            true => Ok(()),
+            false => delivery.evict(),
+        };
+        Ok(blocking(work).await?)
+    }
+
+    /// Blocks.
+    fn evict(&self) -> Result<(), SpoolError> {
+        let _alone = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept::evict(
+            &self.spool_root(),
+            self.limit,
+            &load::served(self.peers.as_ref()),
+        )
+    }
+
+    /// Blocks.
+    fn open_spool(&self, artifact: &Digest, index: &ArtifactIndex) -> Result<Spool, SpoolError> {
+        let _alone = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let spool = Spool::open(&self.spool_root(), artifact)?;
+        if let Err(error) = spool.note_index(index) {
+            let error: &dyn std::error::Error = &error;
+            warn!(error, "this image will be of no use to images to come");
+        }
+        Ok(spool)
     }
 
     async fn bring(
@@ -139,8 +185,8 @@ impl Delivery {
                 image_id
             }
             None => {
-                let (root, name) = (self.spool_root(), *artifact);
-                let spool = blocking(move || Spool::open(&root, &name)).await?;
+                let (delivery, name, known) = (self.clone(), *artifact, index.clone());
+                let spool = blocking(move || delivery.open_spool(&name, &known)).await?;
                 let fetcher = Fetcher::new(client, *artifact, spool.clone(), progress.clone());
                 let mut load = Load {
                     engine: &self.engine,
@@ -171,32 +217,25 @@ impl Delivery {
         Ok(Delivered { image_id })
     }
 
-    /// The image is in the engine. Its chunks go, at once or when no other host needs them.
+    /// The image is in the engine. Its chunks stay for other hosts that need them, and for images to come.
     async fn leave_chunks(
         &self,
         artifact: &Digest,
         crowd: Option<Crowd>,
     ) -> Result<(), DeliveryError> {
-        let (root, artifact) = (self.spool_root(), *artifact);
-        let (Some(crowd), Some(peers)) = (crowd, &self.peers) else {
-            if self
-                .peers
-                .as_ref()
-                .is_some_and(|peers| peers.shares(&artifact))
-            {
-                // It was here before, and its chunks are still for others.
-                return Ok(());
-            }
-            return Ok(blocking(move || spool::forget(&root, &artifact)).await?);
-        };
-        let folder = root.clone();
-        blocking(move || spool::finish(&folder, &artifact)).await?;
-        crowd.linger(peers, move || {
-            if let Err(error) = spool::forget_finished(&root, &artifact) {
+        let (delivery, artifact) = (self.clone(), *artifact);
+        let evicting = self.clone();
+        let evict = move || {
+            if let Err(error) = evicting.evict() {
                 let error: &dyn std::error::Error = &error;
                 warn!(error, "chunks that nobody needs cannot be removed");
             }
-        });
+        };
+        blocking(move || spool::finish(&delivery.spool_root(), &artifact)).await?;
+        match (crowd, &self.peers) {
+            (Some(crowd), Some(peers)) => crowd.linger(peers, evict),
+            _ => blocking(evict).await,
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use tfleet_proto::model::artifact::ArtifactIndexError;
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 
-use super::fetch::FetchError;
+use super::interruption::FetchError;
 use super::loaded::LoadedError;
 use super::space::SpaceError;
 use super::spool::SpoolError;

@@ -1,55 +1,29 @@
 //! Chunks of a layer, from the spool or from the coordinator, in order.
 
-use std::fmt;
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use tfleet_proto::model::artifact::{Chunk, Layer};
 use tfleet_proto::model::digest::Digest;
-use tfleet_proto::model::failure::Failure;
 use tfleet_proto::wire;
 use tfleet_proto::wire::artifacts_client::ArtifactsClient;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tonic::Streaming;
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use super::blocking::blocking;
 use super::crowd::Crowd;
+use super::interruption::{FetchError, Interruption, SILENCE};
+use super::patches::Patches;
 use super::patience::Patience;
 use super::spool::{RefusedFrame, Spool, SpoolError};
 use super::{DeliveryError, ImageProgress};
 
-/// A coordinator that says nothing for so long is taken for gone.
-pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// How often a chunk may come with other content than the index says.
 pub(super) const CORRUPTED_AT_MOST: u32 = 3;
 /// One is verified while the next arrives.
 const VERIFIED_AT_ONCE: usize = 2;
-
-#[derive(Debug, thiserror::Error)]
-#[error("artifact {artifact} cannot be fetched: {interruption}")]
-pub struct FetchError {
-    artifact: Digest,
-    interruption: Interruption,
-}
-
-/// Why chunks stopped coming.
-#[derive(Debug, thiserror::Error)]
-pub enum Interruption {
-    #[error("the coordinator answered {}: {}", code_name(.0.code()), .0.message())]
-    Status(Box<Status>),
-    #[error("the coordinator said nothing for {} seconds", SILENCE.as_secs())]
-    Silence,
-    #[error("the stream ended before its last chunk")]
-    Ended,
-    #[error("the coordinator sent {0}")]
-    Malformed(&'static str),
-    #[error("chunk {number} of layer {} came from the coordinator with other content than its index says", diff_id.short())]
-    Corrupted { diff_id: Digest, number: usize },
-}
 
 /// Brings the chunks of one artifact.
 #[derive(Debug)]
@@ -58,6 +32,8 @@ pub(super) struct Fetcher {
     artifact: Digest,
     spool: Spool,
     progress: watch::Sender<ImageProgress>,
+    /// Makes chunks from what is kept.
+    patches: Option<Patches>,
     /// Brings chunks in another order, from other hosts too.
     crowd: Option<Crowd>,
 }
@@ -87,6 +63,7 @@ impl Fetcher {
             artifact,
             spool,
             progress,
+            patches: None,
             crowd: None,
         }
     }
@@ -97,6 +74,11 @@ impl Fetcher {
 
     pub fn artifact(&self) -> Digest {
         self.artifact
+    }
+
+    /// From now on what patches make is waited for.
+    pub fn set_patches(&mut self, patches: Option<Patches>) {
+        self.patches = patches;
     }
 
     /// From now on what the crowd brings is waited for.
@@ -120,6 +102,9 @@ impl Fetcher {
         let mut patience = Patience::new();
         let mut corrupted = 0;
         while let Some(chunk) = layer.chunks.get(next) {
+            if let Some(patches) = &mut self.patches {
+                patches.settled(layer, next).await;
+            }
             if let Some(crowd) = &mut self.crowd {
                 crowd.arrival(layer, next).await?;
             }
@@ -161,14 +146,18 @@ impl Fetcher {
         sink: &mut impl Sink,
     ) -> Result<RunEnd, DeliveryError> {
         let spool = self.spool.clone();
-        // A crowd brings all but what is damaged on the disk.
-        let most = self.crowd.as_ref().map_or(usize::MAX, |_| 1);
+        // A crowd brings all but what is damaged on the disk; what patches may yet make is not fetched.
+        let patches = self.patches.as_ref();
+        let most = match self.crowd {
+            Some(_) => 1,
+            None => patches.map_or(usize::MAX, |patches| patches.settled_from(layer, *next)),
+        };
         let rest: Vec<Chunk> = layer.chunks[*next..].iter().take(most).copied().collect();
         let run = blocking(move || {
             let count = 1 + rest
                 .iter()
                 .skip(1)
-                .take_while(|chunk| !spool.has(chunk))
+                .take_while(|chunk| !spool.has_content(chunk))
                 .count();
             rest[..count].to_vec()
         })
@@ -322,78 +311,4 @@ async fn verify(
         Err(RefusedFrame::Spool(error)) => Err(error),
     })
     .await
-}
-
-impl Interruption {
-    /// Whether asking again may help.
-    pub(super) fn may_pass(&self) -> bool {
-        match self {
-            Self::Status(status) => !matches!(
-                status.code(),
-                Code::NotFound
-                    | Code::PermissionDenied
-                    | Code::Unauthenticated
-                    | Code::InvalidArgument
-                    | Code::OutOfRange
-                    | Code::DataLoss
-                    | Code::Unimplemented
-                    | Code::FailedPrecondition
-            ),
-            Self::Silence | Self::Ended | Self::Malformed(_) | Self::Corrupted { .. } => true,
-        }
-    }
-}
-
-impl From<Status> for Interruption {
-    fn from(status: Status) -> Self {
-        Self::Status(Box::new(status))
-    }
-}
-
-impl FetchError {
-    pub(super) fn new(artifact: Digest, interruption: Interruption) -> Self {
-        Self {
-            artifact,
-            interruption,
-        }
-    }
-
-    pub fn failure(&self) -> Failure {
-        let (code, remedy) = match &self.interruption {
-            Interruption::Status(status) => match status.code() {
-                Code::NotFound => (
-                    "artifact-missing",
-                    "build the release again (`tfleet build`)",
-                ),
-                Code::DataLoss => (
-                    "artifact-corrupted",
-                    "check the coordinator's disk, and build the release (or add the image) again: what is damaged is stored anew",
-                ),
-                Code::PermissionDenied | Code::Unauthenticated => {
-                    ("host-refused", "enrol this host again")
-                }
-                _ => (
-                    "coordinator-unreachable",
-                    "it is tried again by itself; see the coordinator's log",
-                ),
-            },
-            Interruption::Silence | Interruption::Ended => (
-                "coordinator-unreachable",
-                "it is tried again by itself; see to the network between host and coordinator",
-            ),
-            Interruption::Malformed(_) => (
-                "artifact-malformed",
-                "upgrade the older of coordinator and agent",
-            ),
-            Interruption::Corrupted { .. } => (
-                "artifact-corrupted",
-                "check the coordinator's disk, and build the release again",
-            ),
-        };
-        Failure::new(code, self.to_string()).with_remedy(remedy)
-    }
-}
-
-fn code_name(code: Code) -> impl fmt::Display {
-    format!("{code:?}")
 }

@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 use tracing::info;
 
 use super::DeliveryError;
-use super::fetch::{FetchError, Interruption, SILENCE};
+use super::interruption::{FetchError, Interruption, SILENCE};
 use super::patience::Patience;
 
 pub(super) async fn fetch(

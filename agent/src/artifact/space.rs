@@ -29,6 +29,13 @@ pub struct NoSpace {
     pub free_bytes: u64,
 }
 
+impl NoSpace {
+    /// Whether what is removed from a folder makes room here.
+    pub fn is_on(&self, folder: &Path) -> bool {
+        matches!((device(&self.path), device(folder)), (Ok(ours), Ok(theirs)) if ours == theirs)
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SpaceError {
     #[error("{0}")]

@@ -1,19 +1,22 @@
-//! Chunks that were fetched and whose image is not yet in the engine.
+//! Chunks that were fetched: of images that are not yet in the engine, and of those that are kept for others to come.
 //!
-//! One folder per artifact, one file per chunk: its zstd frame as received, under the digest of its content. A file is
+//! One folder per artifact, one file per chunk: its zstd frame as received, under the digest of its content; or one that
+//! this host made, under the same with an ending. A file is
 //! written under another name first, so one with the right name was once verified. It is not flushed to the disk: after
 //! a power cut it may hold anything, and therefore every read verifies again. That costs less than waiting for the disk
 //! after every few megabytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tempfile::NamedTempFile;
-use tfleet_proto::model::artifact::Chunk;
+use tfleet_proto::model::artifact::{ArtifactIndex, Chunk};
 use tfleet_proto::model::digest::Digest;
 use tracing::warn;
 use zstd::bulk::Decompressor;
@@ -24,6 +27,8 @@ use crate::peers::Frames;
 #[derive(Debug, Clone)]
 pub struct Spool {
     folder: PathBuf,
+    /// Contents that were made last, for whoever needs them next.
+    made: Arc<Mutex<VecDeque<(Digest, Bytes)>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +57,16 @@ pub enum RefusedFrame {
     Spool(#[from] SpoolError),
 }
 
+/// So many contents that were made are held: whoever makes them is not further ahead of who reads them.
+pub(super) const MADE_AHEAD: usize = 4;
+
 const TEMPORARY: &str = ".new-";
-/// Stands beside chunks whose image is in the engine.
+/// Stands beside chunks whose image is in the engine, or that nobody wants.
 const FINISHED: &str = ".finished";
+/// The artifact's index, in its canonical form.
+const INDEX: &str = ".index";
+/// The ending of a frame that was made here and is not as long as the index says. It cannot be served to others.
+const OWN: &str = "own";
 
 impl Spool {
     /// Opens the artifact's folder below `root`, and removes what a killed writer left in it. The chunks in it are wanted
@@ -62,7 +74,7 @@ impl Spool {
     pub fn open(root: &Path, artifact: &Digest) -> Result<Self, SpoolError> {
         let folder = root.join(artifact.hex());
         fs::create_dir_all(&folder).map_err(at("make the folder", &folder))?;
-        let spool = Self { folder };
+        let spool = Self::at(folder);
         for path in entries(&spool.folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with(TEMPORARY) || name == FINISHED {
@@ -72,25 +84,52 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Whether a chunk seems to be there. Reading it tells for sure.
+    /// The folder as it is.
+    pub fn at(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            made: Arc::default(),
+        }
+    }
+
+    /// Whether a chunk's frame, as it is sent, seems to be there. Reading it tells for sure.
     pub fn has(&self, chunk: &Chunk) -> bool {
         fs::metadata(self.path(chunk)).is_ok_and(|found| found.len() == chunk.frame_bytes)
     }
 
+    /// Whether its content seems to be there, in whatever frame.
+    pub fn has_content(&self, chunk: &Chunk) -> bool {
+        self.has(chunk) || self.own_path(chunk).exists()
+    }
+
     /// The content of a chunk, if it is there. One that is damaged is removed, and then it is not.
     pub fn read(&self, chunk: &Chunk) -> Result<Option<Bytes>, SpoolError> {
-        let path = self.path(chunk);
-        let frame = match fs::read(&path) {
+        let held = self
+            .made()
+            .iter()
+            .find(|(digest, _)| *digest == chunk.digest)
+            .cloned();
+        if let Some((_, content)) = held {
+            return Ok(Some(content));
+        }
+        match Self::read_frame(&self.path(chunk), chunk)? {
+            Some(content) => Ok(Some(content)),
+            None => Self::read_frame(&self.own_path(chunk), chunk),
+        }
+    }
+
+    fn read_frame(path: &Path, chunk: &Chunk) -> Result<Option<Bytes>, SpoolError> {
+        let frame = match fs::read(path) {
             Ok(frame) => frame,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(at("read", &path)(error)),
+            Err(error) => return Err(at("read", path)(error)),
         };
         let content = verified(chunk, &frame);
         if content.is_none() {
             warn!(path = %path.display(), "a kept chunk is damaged; it is fetched again");
-            match fs::remove_file(&path) {
+            match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(at("remove", &path)(error));
+                    return Err(at("remove", path)(error));
                 }
                 _ => {}
             }
@@ -103,7 +142,7 @@ impl Spool {
         let content = verified(chunk, frame).ok_or(RefusedFrame::Corrupted)?;
         let mut file = self.temporary()?;
         file.write_all(frame).map_err(at("write", file.path()))?;
-        self.put_in_place(chunk, file)?;
+        put_in_place(&self.path(chunk), file)?;
         Ok(content)
     }
 
@@ -121,7 +160,74 @@ impl Spool {
         if !is_of(chunk, &room.frame, &mut room.content) {
             return Err(RefusedFrame::Corrupted);
         }
-        Ok(self.put_in_place(chunk, file)?)
+        Ok(put_in_place(&self.path(chunk), file)?)
+    }
+
+    /// The content of a chunk, if it seems to be there, without proof: for whoever proves what is made of it.
+    pub fn read_unproven(&self, chunk: &Chunk) -> Option<Vec<u8>> {
+        let frame = fs::read(self.path(chunk))
+            .or_else(|_| fs::read(self.own_path(chunk)))
+            .ok()?;
+        zstd::bulk::decompress(&frame, usize::try_from(chunk.content_bytes).ok()?).ok()
+    }
+
+    fn made(&self) -> MutexGuard<'_, VecDeque<(Digest, Bytes)>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps content that was made here and verified. At the level of what is sent, its frame mostly becomes the very one.
+    pub fn put_made(&self, chunk: &Chunk, content: Bytes, level: i32) -> Result<(), SpoolError> {
+        let mut file = self.temporary()?;
+        let frame =
+            zstd::bulk::compress(&content, level).map_err(at("compress for", file.path()))?;
+        file.write_all(&frame).map_err(at("write", file.path()))?;
+        let path = match frame.len() as u64 == chunk.frame_bytes {
+            true => self.path(chunk),
+            false => self.own_path(chunk),
+        };
+        put_in_place(&path, file)?;
+        let mut made = self.made();
+        made.truncate(MADE_AHEAD - 1);
+        made.push_front((chunk.digest, content));
+        Ok(())
+    }
+
+    /// Has the file of a chunk that another folder has, too.
+    pub fn link(&self, other: &Self, chunk: &Chunk) -> Result<(), SpoolError> {
+        let (from, path) = match other.has(chunk) {
+            true => (other.path(chunk), self.path(chunk)),
+            false => (other.own_path(chunk), self.own_path(chunk)),
+        };
+        match fs::hard_link(from, &path) {
+            // It went in the meantime, or it came.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                Ok(())
+            }
+            linked => linked.map_err(at("link", &path)),
+        }
+    }
+
+    /// Keeps the index, which tells what the chunks are when the artifact is long gone from the coordinator.
+    pub fn note_index(&self, index: &ArtifactIndex) -> Result<(), SpoolError> {
+        let path = self.folder.join(INDEX);
+        let mut file = self.temporary()?;
+        file.write_all(&index.canonical_json())
+            .map_err(at("write", file.path()))?;
+        put_in_place(&path, file)
+    }
+
+    /// The index that was kept, if it is that of the artifact.
+    pub fn index(&self, artifact: &Digest) -> Option<ArtifactIndex> {
+        let text = fs::read(self.folder.join(INDEX)).ok()?;
+        let is_it = Digest::of(&text) == *artifact;
+        is_it
+            .then(|| ArtifactIndex::from_canonical_json(&text).ok())
+            .flatten()
     }
 
     /// What a frame could not be received into.
@@ -136,15 +242,12 @@ impl Spool {
             .map_err(at("make a file in", &self.folder))
     }
 
-    fn put_in_place(&self, chunk: &Chunk, file: NamedTempFile) -> Result<(), SpoolError> {
-        let path = self.path(chunk);
-        file.persist(&path)
-            .map(drop)
-            .map_err(|error| at("put in place", &path)(error.error))
-    }
-
     fn path(&self, chunk: &Chunk) -> PathBuf {
         self.folder.join(chunk.digest.hex())
+    }
+
+    fn own_path(&self, chunk: &Chunk) -> PathBuf {
+        self.path(chunk).with_extension(OWN)
     }
 }
 
@@ -171,43 +274,38 @@ pub fn root_in(folder: &Path) -> PathBuf {
     folder.join("spool")
 }
 
-/// Removes the chunks of one artifact, whose image is in the engine. Blocks.
-pub fn forget(root: &Path, artifact: &Digest) -> Result<(), SpoolError> {
-    remove_folder(&root.join(artifact.hex()))
-}
-
-/// Notes that the image is in the engine: from now on its chunks are only for other hosts. Blocks.
+/// Notes that the artifact's chunks are not needed now: its image is in the engine, or nobody wants it. Blocks.
 pub fn finish(root: &Path, artifact: &Digest) -> Result<(), SpoolError> {
-    let path = root.join(artifact.hex()).join(FINISHED);
-    fs::write(&path, []).map_err(at("write", &path))
-}
-
-/// Removes the chunks of one artifact, unless it is wanted again. Blocks.
-pub fn forget_finished(root: &Path, artifact: &Digest) -> Result<(), SpoolError> {
     let folder = root.join(artifact.hex());
-    if folder.join(FINISHED).exists() {
-        remove_folder(&folder)?;
+    match fs::write(folder.join(FINISHED), []) {
+        // Nothing of it was fetched.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        written => written.map_err(at("write in", &folder)),
     }
-    Ok(())
 }
 
-/// Removes the chunks of all other artifacts than the `wanted` ones, and of those whose image is in the engine, unless
-/// they are `served` to others. Blocks.
-pub fn keep_only(
-    root: &Path,
-    wanted: &BTreeSet<Digest>,
-    served: &[Digest],
-) -> Result<(), SpoolError> {
-    let kept: BTreeSet<String> = wanted.iter().map(Digest::hex).collect();
-    let served: BTreeSet<String> = served.iter().map(Digest::hex).collect();
+/// Since when the chunks in an artifact's folder are not needed. None: they are. Blocks.
+pub fn finished_at(folder: &Path) -> Option<SystemTime> {
+    fs::metadata(folder.join(FINISHED)).ok()?.modified().ok()
+}
+
+/// Notes of all other artifacts than the `wanted` ones that their chunks are not needed now. Blocks.
+pub fn finish_others(root: &Path, wanted: &BTreeSet<Digest>) -> Result<(), SpoolError> {
     for path in entries(root)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_finished = path.join(FINISHED).exists() && !served.contains(name.as_ref());
-        if is_finished || !kept.contains(name.as_ref()) {
-            remove_folder(&path)?;
+        match Digest::from_hex(&name) {
+            Ok(artifact) if wanted.contains(&artifact) => {}
+            Ok(artifact) if finished_at(&path).is_none() => finish(root, &artifact)?,
+            _ => {}
         }
     }
     Ok(())
+}
+
+fn put_in_place(path: &Path, file: NamedTempFile) -> Result<(), SpoolError> {
+    file.persist(path)
+        .map(drop)
+        .map_err(|error| at("put in place", path)(error.error))
 }
 
 /// The content, if the frame is of that chunk.
@@ -229,7 +327,7 @@ fn is_of(chunk: &Chunk, frame: &[u8], content: &mut Vec<u8>) -> bool {
     decompressed.is_ok() && content.len() == content_bytes && Digest::of(content) == chunk.digest
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
     let listed = match fs::read_dir(folder) {
         Ok(listed) => listed,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -241,7 +339,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, SpoolError> {
         .map_err(at("list", folder))
 }
 
-fn remove_folder(folder: &Path) -> Result<(), SpoolError> {
+pub(super) fn remove_folder(folder: &Path) -> Result<(), SpoolError> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", folder)(error)),
         _ => Ok(()),

@@ -14,7 +14,7 @@ use super::archive::Archive;
 use super::loaded::Loaded;
 use super::presence::present_layers;
 use super::space::{self, Need, SpaceError};
-use super::spool::{self, RefusedFrame, Spool};
+use super::spool::{RefusedFrame, Spool};
 
 fn frame(content: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(content, 1).unwrap()
@@ -233,54 +233,6 @@ fn what_a_kill_or_a_power_cut_leaves_in_the_spool_is_not_believed() {
     assert_eq!(spool.read(&damaged).unwrap(), None);
     assert!(!spool.has(&damaged));
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
-}
-
-#[test]
-fn chunks_of_artifacts_that_nobody_wants_are_removed() {
-    let root = TempDir::new().unwrap();
-    let artifacts = [b"first", b"other", b"third"].map(|name: &[u8; 5]| Digest::of(name));
-    for artifact in &artifacts {
-        Spool::open(root.path(), artifact)
-            .unwrap()
-            .take(&chunk(b"x"), &frame(b"x"))
-            .unwrap();
-    }
-    spool::forget(root.path(), &artifacts[0]).unwrap();
-    spool::forget(root.path(), &artifacts[0]).unwrap();
-    spool::keep_only(root.path(), &BTreeSet::from([artifacts[2]]), &[]).unwrap();
-    let left: Vec<_> = fs::read_dir(root.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(left, [artifacts[2].hex().as_str()]);
-    spool::keep_only(&root.path().join("nowhere"), &BTreeSet::new(), &[]).unwrap();
-}
-
-#[test]
-fn chunks_whose_image_is_in_the_engine_stay_while_they_are_served_or_wanted_again() {
-    let root = TempDir::new().unwrap();
-    let artifact = Digest::of(b"artifact");
-    let fill = || {
-        let spool = Spool::open(root.path(), &artifact).unwrap();
-        spool.take(&chunk(b"x"), &frame(b"x")).unwrap();
-        spool
-    };
-    let wanted = BTreeSet::from([artifact]);
-    let spool = fill();
-    spool::finish(root.path(), &artifact).unwrap();
-    spool::keep_only(root.path(), &wanted, &[artifact]).unwrap();
-    assert!(spool.has(&chunk(b"x")), "it is served");
-    spool::keep_only(root.path(), &wanted, &[]).unwrap();
-    assert!(!spool.has(&chunk(b"x")), "nobody needs it");
-
-    let spool = fill();
-    spool::finish(root.path(), &artifact).unwrap();
-    fill();
-    spool::forget_finished(root.path(), &artifact).unwrap();
-    assert!(spool.has(&chunk(b"x")), "it is wanted again");
-    spool::finish(root.path(), &artifact).unwrap();
-    spool::forget_finished(root.path(), &artifact).unwrap();
-    assert!(!spool.has(&chunk(b"x")));
 }
 
 #[test]

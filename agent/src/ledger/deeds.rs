@@ -34,6 +34,9 @@ pub struct ImageDeed {
     pub present_bytes: u64,
     /// Of these were fetched.
     pub fetched_bytes: u64,
+    /// Of the fetched, what the host kept of earlier ones, or made of such.
+    #[serde(default)]
+    pub kept_bytes: u64,
     /// What crossed the wire for them.
     pub wire_bytes: u64,
     /// Of it, what came from other hosts.

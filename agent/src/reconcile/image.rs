@@ -54,6 +54,7 @@ impl Reconciler {
                     content_bytes: progress.content_bytes,
                     present_bytes: progress.present_bytes,
                     fetched_bytes: progress.fetched_bytes,
+                    kept_bytes: progress.kept_bytes,
                     wire_bytes: progress.wire_bytes,
                     peer_bytes: progress.peer_bytes,
                     started_at: Some(started_at),
@@ -137,7 +138,14 @@ impl Reconciler {
     pub(super) async fn drop_remains(&mut self, desired: Option<&DesiredState>) {
         let Some(desired) = desired else { return };
         let generation = (desired.incarnation, desired.generation);
-        if self.tidied == Some(generation) || self.in_flight.artifact().is_some() {
+        if self.in_flight.artifact().is_some() {
+            return;
+        }
+        if self.tidied == Some(generation) {
+            if let Err(error) = self.delivery.yield_room().await {
+                let reason: &dyn std::error::Error = &error;
+                warn!(error = reason, "kept chunks cannot make room");
+            }
             return;
         }
         self.tidied = Some(generation);

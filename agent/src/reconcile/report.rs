@@ -70,6 +70,7 @@ impl Sight<'_> {
             content_bytes: 0,
             present_bytes: 0,
             fetched_bytes: 0,
+            kept_bytes: 0,
             wire_bytes: 0,
             peer_bytes: 0,
             loaded_bytes: 0,
@@ -92,6 +93,7 @@ impl Sight<'_> {
             status.content_bytes = progress.content_bytes;
             status.present_bytes = progress.present_bytes;
             status.fetched_bytes = progress.fetched_bytes;
+            status.kept_bytes = progress.kept_bytes;
             status.wire_bytes = progress.wire_bytes;
             status.peer_bytes = progress.peer_bytes;
             status.loaded_bytes = progress.loaded_bytes;
@@ -102,6 +104,7 @@ impl Sight<'_> {
             status.content_bytes = deed.content_bytes;
             status.present_bytes = deed.present_bytes;
             status.fetched_bytes = deed.fetched_bytes;
+            status.kept_bytes = deed.kept_bytes;
             status.wire_bytes = deed.wire_bytes;
             status.peer_bytes = deed.peer_bytes;
             status.loaded_bytes = deed.content_bytes.saturating_sub(deed.present_bytes);

@@ -172,12 +172,19 @@ fn step(phase: &'static str, activity: &str) -> Step {
     }
 }
 
-/// ", of which 1.2 GiB were there before; 1.9 GiB on the wire in 2m".
+/// ", of which 1.2 GiB were there before, 0.8 GiB kept of earlier ones; 1.9 GiB on the wire in 2m".
 fn how_it_came(image: &ImageStatus) -> String {
     let there = match image.present_bytes {
         0 => String::new(),
         present if present >= image.content_bytes => ", all of it there before".to_owned(),
         present => format!(", of which {} were there before", bytes(present)),
+    };
+    let kept = match image.kept_bytes {
+        0 => String::new(),
+        kept if there.is_empty() => {
+            format!(", of which {} were kept of earlier ones", bytes(kept))
+        }
+        kept => format!(", {} kept of earlier ones", bytes(kept)),
     };
     let sent = match image.wire_bytes {
         0 => String::new(),
@@ -190,7 +197,7 @@ fn how_it_came(image: &ImageStatus) -> String {
         }
         _ => String::new(),
     };
-    format!("{there}{sent}{took}")
+    format!("{there}{kept}{sent}{took}")
 }
 
 /// " (0.9 GiB from other hosts)".

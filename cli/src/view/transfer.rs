@@ -22,6 +22,8 @@ pub struct Transfer {
     /// Of the content, what the host had before.
     pub present_bytes: u64,
     pub fetched_bytes: u64,
+    /// Of the fetched, what the host kept of earlier images, or made of such.
+    pub kept_bytes: u64,
     pub loaded_bytes: u64,
     pub wire_bytes: u64,
     /// Of what crossed the wire, what came from other hosts.
@@ -44,6 +46,8 @@ pub struct Total {
     pub content_bytes: u64,
     /// Not sent, since hosts had it before.
     pub present_bytes: u64,
+    /// Not sent, since hosts kept it of earlier images, or made it of such.
+    pub kept_bytes: u64,
     pub wire_bytes: u64,
     /// Not sent by the coordinator, since other hosts did.
     pub peer_bytes: u64,
@@ -112,6 +116,7 @@ impl Transfer {
             content_bytes: image.content_bytes,
             present_bytes: image.present_bytes,
             fetched_bytes: image.fetched_bytes,
+            kept_bytes: image.kept_bytes,
             loaded_bytes: image.loaded_bytes,
             wire_bytes: image.wire_bytes,
             peer_bytes: image.peer_bytes,
@@ -141,6 +146,7 @@ impl Transfer {
             Cell::maybe(self.seconds_left.map(time)),
             Cell::from(bytes(self.wire_bytes.saturating_sub(self.peer_bytes))),
             Cell::from(bytes(self.peer_bytes)),
+            Cell::from(bytes(self.kept_bytes)),
             Cell::from(bytes(self.present_bytes)),
         ]
     }
@@ -151,6 +157,7 @@ impl Total {
         Self {
             content_bytes: self.content_bytes.saturating_add(transfer.content_bytes),
             present_bytes: self.present_bytes.saturating_add(transfer.present_bytes),
+            kept_bytes: self.kept_bytes.saturating_add(transfer.kept_bytes),
             wire_bytes: self.wire_bytes.saturating_add(transfer.wire_bytes),
             peer_bytes: self.peer_bytes.saturating_add(transfer.peer_bytes),
             wire_bytes_per_second: self
@@ -170,6 +177,7 @@ impl Total {
             Cell::from(""),
             Cell::from(bytes(self.wire_bytes.saturating_sub(self.peer_bytes))),
             Cell::from(bytes(self.peer_bytes)),
+            Cell::from(bytes(self.kept_bytes)),
             Cell::from(bytes(self.present_bytes)),
         ]
     }
@@ -187,6 +195,7 @@ impl Tabular for Transfers {
             "LEFT",
             "FROM COORDINATOR",
             "FROM HOSTS",
+            "FROM CACHE",
             "THERE BEFORE",
         ])
         .when_empty("nothing is on its way; start something: tfleet rollout start RELEASE --all")
@@ -216,6 +225,7 @@ mod tests {
             content_bytes: 1000 << 20,
             present_bytes: 100 << 20,
             fetched_bytes: fetched_bytes << 20,
+            kept_bytes: 10 << 20,
             wire_bytes: wire_bytes << 20,
             peer_bytes: peer_bytes << 20,
             loaded_bytes: 0,
@@ -263,6 +273,7 @@ mod tests {
                 "8s",
                 "150.0 MiB",
                 "90.0 MiB",
+                "10.0 MiB",
                 "100.0 MiB",
             ],
             [
@@ -274,6 +285,7 @@ mod tests {
                 "0s",
                 "450.0 MiB",
                 "0 B",
+                "10.0 MiB",
                 "100.0 MiB",
             ],
         );
@@ -286,6 +298,7 @@ mod tests {
             "",
             "600.0 MiB",
             "90.0 MiB",
+            "20.0 MiB",
             "200.0 MiB",
         ];
         assert_eq!(rows, [a, b, all]);

@@ -1,11 +1,11 @@
-//! A stored layer as the tar stream that it was.
+//! Reading what is stored: frames, contents, a layer as the tar stream that it was.
 
 use std::io::{self, Read};
 use std::slice;
 
 use tfleet_proto::model::artifact::{Chunk, Layer};
 
-use super::{Artifacts, StoreError};
+use super::{Artifacts, StoreError, chunk};
 
 /// Reads a layer's uncompressed bytes; each chunk is verified before any of it is given out.
 #[derive(Debug)]
@@ -27,19 +27,66 @@ impl<'a> LayerContent<'a> {
     }
 
     fn next_chunk(&mut self, chunk: &Chunk) -> Result<(), StoreError> {
+        self.content = self.store.content(chunk)?;
+        self.position = 0;
+        Ok(())
+    }
+}
+
+impl Artifacts {
+    /// Proves that the zstd frame of a stored chunk is the one that was written, unless that was done a short while ago. A
+    /// chunk that is damaged loses its name (its file becomes `HEX.damaged`), so that it is stored anew the next time that
+    /// its content comes.
+    ///
+    /// # Errors
+    /// [`StoreError::Chunk`] if it is not.
+    pub fn verify_frame(&self, chunk: &Chunk) -> Result<(), StoreError> {
+        let folder = self.chunks_folder();
+        // From before, so that what is written meanwhile counts as not proven.
+        let state = chunk::state(&folder, chunk)?;
+        if self.recent.is_proven(&chunk.digest, state) {
+            return Ok(());
+        }
+        let verified = chunk::verify(&folder, chunk);
+        if verified.is_ok() {
+            self.recent.note(chunk.digest, state);
+        }
+        if let Err(StoreError::Chunk { digest, .. }) = &verified {
+            chunk::set_aside(&folder, digest)?;
+        }
+        verified
+    }
+
+    /// `length` bytes of a stored chunk's zstd frame from `offset` on; verify it first.
+    ///
+    /// # Errors
+    /// If the file is gone or shorter.
+    pub fn read_frame_part(
+        &self,
+        chunk: &Chunk,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, StoreError> {
+        chunk::read_part(&self.chunks_folder(), chunk, offset, length)
+    }
+
+    /// The content of a stored chunk, verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Chunk`] if it is damaged.
+    pub fn content(&self, chunk: &Chunk) -> Result<Vec<u8>, StoreError> {
         let damaged = |what| StoreError::Chunk {
             digest: chunk.digest,
             what,
         };
-        self.store.verify_frame(chunk)?;
-        let frame = self.store.read_frame_part(chunk, 0, chunk.frame_bytes)?;
+        self.verify_frame(chunk)?;
+        let frame = self.read_frame_part(chunk, 0, chunk.frame_bytes)?;
         let size =
             usize::try_from(chunk.content_bytes).map_err(|_| damaged("its size is impossible"))?;
-        self.content = zstd::bulk::decompress(&frame, size)
+        let content = zstd::bulk::decompress(&frame, size)
             .map_err(|_| damaged("its frame cannot be read"))?;
-        self.position = 0;
-        if self.content.len() == size {
-            Ok(())
+        if content.len() == size {
+            Ok(content)
         } else {
             Err(damaged("its frame has another size"))
         }

@@ -14,6 +14,7 @@ mod intake;
 mod layer;
 mod normalise;
 mod rebuild;
+mod recent;
 mod secrets;
 mod unpack;
 
@@ -23,7 +24,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tfleet_proto::model::artifact::{ArtifactIndex, ArtifactIndexError, Chunk};
+use tfleet_proto::model::artifact::{ArtifactIndex, ArtifactIndexError};
 use tfleet_proto::model::digest::Digest;
 use tfleet_proto::model::failure::Failure;
 
@@ -45,6 +46,7 @@ const LARGEST_SPARE_BYTES: u64 = 1 << 30;
 pub struct Artifacts {
     root: Arc<Path>,
     under_way: Arc<intake::UnderWay>,
+    recent: Arc<recent::Recent>,
 }
 
 /// What a store has.
@@ -128,6 +130,7 @@ impl Artifacts {
         let store = Self {
             root: root.into(),
             under_way: Arc::default(),
+            recent: Arc::default(),
         };
         for folder in [store.chunks_folder(), store.indexes_folder()] {
             fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
@@ -216,33 +219,6 @@ impl Artifacts {
         }
         sync_folder(&folder)?;
         Ok(digest)
-    }
-
-    /// Proves that the zstd frame of a stored chunk is the one that was written. A chunk that is damaged loses its name
-    /// (its file becomes `HEX.damaged`), so that it is stored anew the next time that its content comes.
-    ///
-    /// # Errors
-    /// [`StoreError::Chunk`] if it is not.
-    pub fn verify_frame(&self, chunk: &Chunk) -> Result<(), StoreError> {
-        let folder = self.chunks_folder();
-        let verified = chunk::verify(&folder, chunk);
-        if let Err(StoreError::Chunk { digest, .. }) = &verified {
-            chunk::set_aside(&folder, digest)?;
-        }
-        verified
-    }
-
-    /// `length` bytes of a stored chunk's zstd frame from `offset` on; verify it first.
-    ///
-    /// # Errors
-    /// If the file is gone or shorter.
-    pub fn read_frame_part(
-        &self,
-        chunk: &Chunk,
-        offset: u64,
-        length: u64,
-    ) -> Result<Vec<u8>, StoreError> {
-        chunk::read_part(&self.chunks_folder(), chunk, offset, length)
     }
 
     /// Removes chunks that no index refers to and no intake has claimed: a crash leaves the chunks of an image that was

@@ -7,6 +7,7 @@
 mod frame;
 mod handing_out;
 mod neighbours;
+mod patching;
 mod transfer;
 
 use std::pin::Pin;
@@ -33,6 +34,7 @@ use frame::{Part, frame_part, parts};
 use transfer::Transfers;
 
 use crate::artifact::{Artifacts, StoreError};
+use crate::patch::Patches;
 
 /// One on its way out, one being read.
 const READ_AHEAD: usize = 2;
@@ -63,12 +65,13 @@ pub struct ArtifactsService<A> {
     artifacts: Artifacts,
     access: Arc<A>,
     transfers: Transfers,
+    patches: Arc<Patches>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl<A: Access> ArtifactsService<A> {
-    /// Transfers run as tasks of `tasks` and end with `stop`.
+    /// Transfers, and the making of patches, run as tasks of `tasks` and end with `stop`.
     pub fn new(
         artifacts: Artifacts,
         access: Arc<A>,
@@ -76,12 +79,19 @@ impl<A: Access> ArtifactsService<A> {
         stop: CancellationToken,
     ) -> Self {
         Self {
+            patches: Arc::new(Patches::new(artifacts.clone(), tasks.clone(), stop.clone())),
             artifacts,
             access,
             transfers: Transfers::new(tasks.clone()),
             tasks,
             stop,
         }
+    }
+
+    /// With patches that others begin to make, too.
+    #[must_use]
+    pub fn with_patches(self, patches: Arc<Patches>) -> Self {
+        Self { patches, ..self }
     }
 
     fn allowed(&self, peer: &Extensions, artifact: &str) -> Result<Digest, Status> {
@@ -145,6 +155,27 @@ impl<A: Access> wire::artifacts_server::Artifacts for ArtifactsService<A> {
         .map(move |part| chunk_message(store.clone(), part))
         .buffered(READ_AHEAD);
         Ok(Response::new(Box::pin(parts)))
+    }
+
+    type FetchPatchesStream = Pin<Box<dyn Stream<Item = Result<wire::Patch, Status>> + Send>>;
+
+    async fn fetch_patches(
+        &self,
+        request: Request<wire::FetchPatchesRequest>,
+    ) -> Result<Response<Self::FetchPatchesStream>, Status> {
+        let digest = self.allowed(request.extensions(), &request.get_ref().artifact)?;
+        let request = request.into_inner();
+        let index = self.index(digest).await?;
+        let kept = patching::kept(&self.artifacts, digest, request.kept).await?;
+        let asked = patching::Asked {
+            artifact: digest,
+            index,
+            missing: request.missing,
+            kept,
+            times_smaller: request.times_smaller.into(),
+        };
+        let patches = patching::patches(self.patches.clone(), asked).await?;
+        Ok(Response::new(Box::pin(patches)))
     }
 
     type JoinStream = Pin<Box<dyn Stream<Item = Result<wire::JoinResponse, Status>> + Send>>;

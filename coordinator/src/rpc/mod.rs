@@ -3,12 +3,14 @@
 
 mod access;
 mod enrollment;
+mod foresight;
 mod operator;
 mod refusal;
 mod services;
 mod session;
 
 pub use enrollment::EnrollmentService;
+pub use foresight::Foresight;
 pub use operator::{Endpoints, OperatorService, RunningBuilds};
 pub use services::{Services, enrolment_routes};
 pub use session::SessionService;

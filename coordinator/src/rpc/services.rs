@@ -18,6 +18,7 @@ use crate::artifact::Artifacts;
 use crate::distribute::ArtifactsService;
 use crate::fleet::Fleet;
 use crate::listener::{require_host, require_member, require_operator};
+use crate::patch::Patches;
 
 /// A host with hundreds of images and containers says some hundred KiB about itself.
 const LARGEST_MESSAGE_BYTES: usize = 16 << 20;
@@ -29,6 +30,7 @@ pub struct Services {
     pub session: SessionService,
     pub operator: OperatorService,
     pub artifacts: Artifacts,
+    pub patches: Arc<Patches>,
     pub fleet: Fleet,
     /// Owns what goes on beside requests, until `stop`.
     pub tasks: TaskTracker,
@@ -49,12 +51,9 @@ impl Services {
     ) -> Result<Routes, tonic_reflection::server::Error> {
         let session =
             SessionServer::new(self.session).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
-        let artifacts = ArtifactsServer::new(ArtifactsService::new(
-            self.artifacts,
-            Arc::new(self.fleet),
-            self.tasks,
-            self.stop,
-        ));
+        let artifacts =
+            ArtifactsService::new(self.artifacts, Arc::new(self.fleet), self.tasks, self.stop);
+        let artifacts = ArtifactsServer::new(artifacts.with_patches(self.patches));
         let operator =
             OperatorServer::new(self.operator).max_decoding_message_size(LARGEST_MESSAGE_BYTES);
         let reflection = tonic_reflection::server::Builder::configure()

@@ -395,9 +395,12 @@ pub struct ImageStatus {
     /// … that the engine had already, …
     #[prost(uint64, tag = "6")]
     pub present_bytes: u64,
-    /// … and that were fetched and verified so far (kept ones of an earlier attempt included).
+    /// … and that were fetched and verified so far (kept ones included).
     #[prost(uint64, tag = "7")]
     pub fetched_bytes: u64,
+    /// Of the fetched, bytes that the host kept of an earlier attempt or image, or made of such.
+    #[prost(uint64, tag = "15")]
+    pub kept_bytes: u64,
     /// Bytes that crossed the wire for it so far (compressed).
     #[prost(uint64, tag = "8")]
     pub wire_bytes: u64,
@@ -1911,6 +1914,46 @@ pub struct ChunkPart {
     #[prost(bool, tag = "3")]
     pub last_part: bool,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FetchPatchesRequest {
+    /// Required. Digest of the index.
+    #[prost(string, tag = "1")]
+    pub artifact: ::prost::alloc::string::String,
+    /// Required: the artifact's chunks that the host lacks, as a set of numbers over all layers, as with Join.
+    #[prost(bytes = "vec", tag = "2")]
+    pub missing: ::prost::alloc::vec::Vec<u8>,
+    /// What the host keeps, the newest first. Those beyond the eighth, and those that the coordinator does not have, count
+    /// for nothing.
+    #[prost(message, repeated, tag = "3")]
+    pub kept: ::prost::alloc::vec::Vec<KeptArtifact>,
+    /// A patch is worth it if it is so many times smaller than the chunk's own frame. Zero: twice.
+    #[prost(uint32, tag = "4")]
+    pub times_smaller: u32,
+}
+/// Chunks that a host keeps of an earlier artifact.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptArtifact {
+    /// Required. Digest of the index.
+    #[prost(string, tag = "1")]
+    pub artifact: ::prost::alloc::string::String,
+    /// Required: which of its chunks are kept, as a set of numbers over all layers.
+    #[prost(bytes = "vec", tag = "2")]
+    pub chunks: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Patch {
+    /// The chunk that is made, by its number over all layers. Each is larger than the one before.
+    #[prost(uint32, tag = "1")]
+    pub chunk: u32,
+    /// SHA-256 of the contents of the kept chunks that are needed, 32 bytes each, at most three. None: no patch of this
+    /// chunk is worth it.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub references: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// A zstd frame of the chunk's content, with the contents of the references, one after the other, as its prefix. At
+    /// most 1 MiB.
+    #[prost(bytes = "vec", tag = "3")]
+    pub frame: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetIndexRequest {
     /// Required. Digest of the index.
@@ -2096,6 +2139,36 @@ pub mod artifacts_client {
                 .insert(GrpcMethod::new("tfleet.v1.Artifacts", "FetchChunks"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Chunks of an artifact as patches of chunks that the host keeps of other artifacts.
+        ///
+        /// Says of one missing chunk after the other, in order, how it is made; about those that are left out, nothing is known.
+        /// Patches are made while the stream lasts, once for all hosts. Whatever does not come in this way is fetched as usual.
+        ///
+        /// Errors: INVALID_ARGUMENT; NOT_FOUND (as above); UNIMPLEMENTED (an older coordinator).
+        pub async fn fetch_patches(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FetchPatchesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::Patch>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tfleet.v1.Artifacts/FetchPatches",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tfleet.v1.Artifacts", "FetchPatches"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// The transfer of an artifact to many hosts, which fetch from each other what they can. A host takes part as long as
         /// the stream lives.
         ///
@@ -2166,6 +2239,25 @@ pub mod artifacts_server {
             request: tonic::Request<super::FetchChunksRequest>,
         ) -> std::result::Result<
             tonic::Response<Self::FetchChunksStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the FetchPatches method.
+        type FetchPatchesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Patch, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Chunks of an artifact as patches of chunks that the host keeps of other artifacts.
+        ///
+        /// Says of one missing chunk after the other, in order, how it is made; about those that are left out, nothing is known.
+        /// Patches are made while the stream lasts, once for all hosts. Whatever does not come in this way is fetched as usual.
+        ///
+        /// Errors: INVALID_ARGUMENT; NOT_FOUND (as above); UNIMPLEMENTED (an older coordinator).
+        async fn fetch_patches(
+            &self,
+            request: tonic::Request<super::FetchPatchesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::FetchPatchesStream>,
             tonic::Status,
         >;
         /// Server streaming response type for the Join method.
@@ -2340,6 +2432,52 @@ pub mod artifacts_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FetchChunksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tfleet.v1.Artifacts/FetchPatches" => {
+                    #[allow(non_camel_case_types)]
+                    struct FetchPatchesSvc<T: Artifacts>(pub Arc<T>);
+                    impl<
+                        T: Artifacts,
+                    > tonic::server::ServerStreamingService<super::FetchPatchesRequest>
+                    for FetchPatchesSvc<T> {
+                        type Response = super::Patch;
+                        type ResponseStream = T::FetchPatchesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FetchPatchesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Artifacts>::fetch_patches(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FetchPatchesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -33,8 +33,10 @@ pub struct ImageStatus {
     pub content_bytes: u64,
     /// … that the engine had already, …
     pub present_bytes: u64,
-    /// … and that were fetched and verified so far (kept ones of an earlier attempt included).
+    /// … and that were fetched and verified so far (kept ones included).
     pub fetched_bytes: u64,
+    /// Of the fetched, bytes that the host kept of an earlier attempt or image, or made of such.
+    pub kept_bytes: u64,
     /// Bytes that crossed the wire for it so far (compressed).
     pub wire_bytes: u64,
     /// Of these, bytes that came from other hosts.

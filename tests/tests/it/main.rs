@@ -20,6 +20,7 @@ mod lab;
 mod main_job;
 mod memory;
 mod nvml;
+mod patches;
 mod peers;
 mod policy;
 mod services;

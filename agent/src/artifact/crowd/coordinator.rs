@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::super::fetch::{Interruption, SILENCE};
+use super::super::interruption::{Interruption, SILENCE};
 
 /// What the coordinator may be told before it reads.
 const MESSAGES_WAITING: usize = 64;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
-use super::super::fetch::{FetchError, Interruption, SILENCE};
+use super::super::interruption::{FetchError, Interruption, SILENCE};
 use super::super::patience::Patience;
 use super::super::spool::Spool;
 use super::super::{DeliveryError, ImageProgress};

@@ -9,7 +9,6 @@ mod lines;
 mod linger;
 mod verification;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tfleet_proto::model::artifact::{ArtifactIndex, Chunk, Layer};
@@ -23,7 +22,8 @@ use tonic::Code;
 use tonic::transport::Channel;
 
 use super::blocking::blocking;
-use super::fetch::Interruption;
+use super::interruption::Interruption;
+use super::numbering::Numbering;
 use super::spool::Spool;
 use super::{DeliveryError, ImageProgress};
 use crate::peers::Peers;
@@ -44,8 +44,7 @@ pub(super) struct Order<'a> {
 /// A transfer that this host takes part in. Dropping it ends that; see [`Crowd::linger`].
 #[derive(Debug)]
 pub(super) struct Crowd {
-    /// The first chunk's number, by the layer's diff ID.
-    layers: BTreeMap<Digest, u32>,
+    numbering: Numbering,
     arrived: Arc<Mutex<ChunkSet>>,
     /// How many chunks arrived; closed when the transfer ended for this host.
     arrivals: watch::Receiver<u32>,
@@ -68,34 +67,25 @@ impl Crowd {
             Err(interruption) if interruption.may_pass() => None,
             Err(interruption) => return Err(interruption),
         };
-        let chunks: Arc<[Chunk]> = order
-            .index
-            .layers
-            .iter()
-            .flat_map(|layer| layer.chunks.iter().copied())
-            .collect();
-        let mut layers = BTreeMap::new();
-        let (mut first, mut needed_from) = (0, 0);
-        for (place, layer) in order.index.layers.iter().enumerate() {
-            if place < order.present {
-                needed_from += layer.chunks.len() as u32;
-            }
-            layers.entry(layer.diff_id).or_insert(first);
-            first += layer.chunks.len() as u32;
-        }
+        let chunks: Arc<[Chunk]> = order.index.chunks().copied().collect();
+        let numbering = Numbering::of(order.index);
         let (spool, known) = (order.spool.clone(), chunks.clone());
-        let kept = blocking(move || {
-            let mut kept = ChunkSet::empty(known.len() as u32);
+        let (kept, mut have) = blocking(move || {
+            let nothing = ChunkSet::empty(known.len() as u32);
+            let (mut kept, mut have) = (nothing.clone(), nothing);
             for (number, chunk) in (0..).zip(known.iter()) {
                 if spool.has(chunk) {
                     kept.insert(ChunkNumber(number));
                 }
+                // What was made here in another frame cannot be given to others.
+                if spool.has_content(chunk) {
+                    have.insert(ChunkNumber(number));
+                }
             }
-            kept
+            (kept, have)
         })
         .await;
-        let mut have = kept.clone();
-        for number in 0..needed_from {
+        for number in 0..numbering.after(order.present) {
             have.insert(ChunkNumber(number));
         }
 
@@ -114,7 +104,7 @@ impl Crowd {
             drop(arrivals_sender);
         });
         Ok(Some(Self {
-            layers,
+            numbering,
             arrived,
             arrivals,
             failure,
@@ -125,8 +115,7 @@ impl Crowd {
 
     /// Waits until chunk `place` of a layer is in the spool.
     pub async fn arrival(&mut self, layer: &Layer, place: usize) -> Result<(), DeliveryError> {
-        let first = self.layers.get(&layer.diff_id).copied().unwrap_or(0);
-        let chunk = ChunkNumber(first + place as u32);
+        let chunk = self.numbering.number(layer, place);
         loop {
             self.arrivals.borrow_and_update();
             if self.has(chunk) {

@@ -7,7 +7,7 @@ use tfleet_proto::model::artifact::{Chunk, Layer};
 use tfleet_proto::model::swarm::ChunkNumber;
 use tokio::task::JoinSet;
 
-use super::super::fetch::Interruption;
+use super::super::interruption::Interruption;
 use super::super::spool::{RefusedFrame, Room, Spool};
 use crate::swarm::Source;
 

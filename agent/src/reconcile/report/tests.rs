@@ -94,6 +94,7 @@ impl Host {
             present_bytes: 40,
             fetched_bytes: 60,
             wire_bytes: 20,
+            kept_bytes: 0,
             peer_bytes: 5,
             started_at: None,
             finished_at: Timestamp::UNIX_EPOCH,

@@ -229,6 +229,7 @@ pub(super) fn image_deed(engine_id: &str) -> ImageDeed {
         present_bytes: 0,
         fetched_bytes: 0,
         wire_bytes: 0,
+        kept_bytes: 0,
         peer_bytes: 0,
         started_at: None,
         finished_at: jiff::Timestamp::UNIX_EPOCH,

@@ -33,6 +33,15 @@ impl Artifacts for Empty {
         Err(tonic::Status::not_found("there is no such artifact"))
     }
 
+    type FetchPatchesStream = tokio_stream::Empty<Result<wire::Patch, tonic::Status>>;
+
+    async fn fetch_patches(
+        &self,
+        _: tonic::Request<wire::FetchPatchesRequest>,
+    ) -> Result<tonic::Response<Self::FetchPatchesStream>, tonic::Status> {
+        Err(tonic::Status::not_found("there is no such artifact"))
+    }
+
     type JoinStream = tokio_stream::Empty<Result<wire::JoinResponse, tonic::Status>>;
 
     async fn join(

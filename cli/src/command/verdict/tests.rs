@@ -22,6 +22,7 @@ fn image(phase: ImagePhase) -> ImageStatus {
         present_bytes: 100,
         fetched_bytes: 300,
         wire_bytes: 150,
+        kept_bytes: 0,
         peer_bytes: 0,
         loaded_bytes: 200,
         started_at: None,
@@ -236,6 +237,7 @@ fn a_present_image_tells_what_was_there_and_what_was_sent() {
     };
     assert_eq!(image_is_present(&arrived, &release), expected);
     let shared = ImageStatus {
+        kept_bytes: 0,
         peer_bytes: 90,
         ..image(ImagePhase::Present)
     };

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tonic::Status;
 use tracing::error;
 
+use super::super::Foresight;
 use super::declined::Declined;
 use super::releases::{wire_build, wire_phase};
 use super::{Answers, OperatorService};
@@ -170,6 +171,7 @@ impl OperatorService {
             release: release.reference.clone(),
             build: waiting,
             events: sender,
+            foresight: self.foresight.clone(),
         };
         self.tasks.spawn(followed.follow(status));
         Ok(events)
@@ -212,6 +214,7 @@ struct Follower {
     release: ReleaseRef,
     build: VariantBuild,
     events: watch::Sender<wire::BuildEvent>,
+    foresight: Foresight,
 }
 
 impl Follower {
@@ -232,6 +235,9 @@ impl Follower {
             if is_over || status.changed().await.is_err() {
                 break;
             }
+        }
+        if let Some(artifact) = self.build.artifact.filter(|_| self.build.failure.is_none()) {
+            self.foresight.stored(artifact);
         }
         let key = (self.release, self.build.variant);
         self.running.lock().remove(&key);

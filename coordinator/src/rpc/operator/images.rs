@@ -11,6 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::info;
 
+use super::super::Foresight;
 use super::declined::Declined;
 use super::releases::wire_release;
 use super::{Answers, OperatorService, incoming};
@@ -44,6 +45,7 @@ impl OperatorService {
                 cuda: (!start.cuda.is_empty()).then_some(start.cuda),
             },
             by,
+            foresight: self.foresight.clone(),
         };
         let (builds, store) = (self.builds.clone(), self.store.clone());
         let (events, answers) = mpsc::channel(EVENTS_WAITING);
@@ -102,6 +104,7 @@ struct Added {
     name: ReleaseName,
     origin: Origin,
     by: String,
+    foresight: Foresight,
 }
 
 impl Added {
@@ -129,6 +132,7 @@ impl Added {
             .await?;
         let release = created.release();
         info!(release = %release.reference, %artifact, by = self.by, "an image was added");
+        self.foresight.stored(artifact);
         Ok(wire::AddImageEvent {
             activity: "stored".to_owned(),
             done_bytes: index.content_bytes(),

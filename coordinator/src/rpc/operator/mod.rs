@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::access;
+use super::{Foresight, access};
 use crate::artifact::Artifacts;
 use crate::build::Builds;
 use crate::ca::Authority;
@@ -59,6 +59,7 @@ pub struct OperatorService {
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
     pub running_builds: RunningBuilds,
+    pub foresight: Foresight,
 }
 
 #[tonic::async_trait]

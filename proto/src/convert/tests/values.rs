@@ -185,7 +185,7 @@ prop_compose! {
     pub(super) fn status()(
         (incarnation, generation, observed_generation) in any::<(u64, u64, u64)>(),
         fault in option::of(failure()),
-        (artifact, numbers, times) in (digest(), any::<[u64; 6]>(), (option::of(time()), option::of(time()))),
+        (artifact, numbers, times) in (digest(), any::<[u64; 7]>(), (option::of(time()), option::of(time()))),
         (image_failure, container_failure) in (option::of(failure()), option::of(failure())),
         (container_id, exit_code) in (option::of(text()), any::<Option<i32>>()),
         (gpu_mode, ports, restart_serial) in (option::of(gpu_mode()), vec(port(), 0..2), any::<u64>()),
@@ -194,11 +194,11 @@ prop_compose! {
             ContainerPhase::Exited, ContainerPhase::Failed, ContainerPhase::Restarting,
         ])),
     ) -> HostStatus {
-        let [content_bytes, present_bytes, fetched_bytes, wire_bytes, peer_bytes, loaded_bytes] = numbers;
+        let [content_bytes, present_bytes, fetched_bytes, kept_bytes, wire_bytes, peer_bytes, loaded_bytes] = numbers;
         HostStatus {
             incarnation, generation, observed_generation, fault,
             images: vec![ImageStatus {
-                artifact, content_bytes, present_bytes, fetched_bytes, wire_bytes, peer_bytes,
+                artifact, content_bytes, present_bytes, fetched_bytes, kept_bytes, wire_bytes, peer_bytes,
                 loaded_bytes,
                 release: "train:v7".parse().expect("release"),
                 variant: "tf2.15.1-cpu".parse().expect("variant"),

@@ -167,6 +167,15 @@ impl Artifacts for Service {
         Ok(Response::new(Box::pin(chunks.flat_map(stream::iter))))
     }
 
+    type FetchPatchesStream = Pin<Box<dyn Stream<Item = Result<wire::Patch, Status>> + Send>>;
+
+    async fn fetch_patches(
+        &self,
+        _: Request<wire::FetchPatchesRequest>,
+    ) -> Result<Response<Self::FetchPatchesStream>, Status> {
+        Err(Status::unimplemented("an older coordinator"))
+    }
+
     type JoinStream = stream::Empty<Result<wire::JoinResponse, Status>>;
 
     async fn join(

@@ -5,6 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tfleet_agent::artifact::{Delivered, Delivery, DeliveryError, ImageProgress};
 use tfleet_agent::engine;
+use tfleet_proto::model::digest::Digest;
 use tfleet_tests::lab::{EngineKind, HostDescription, TestLab, run};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -102,8 +103,15 @@ impl Site {
             };
             let paths = entries.map(|entry| entry.unwrap().path());
             paths
-                .map(|path| if path.is_dir() { files(&path) } else { 1 })
+                .map(|path| match path.is_dir() {
+                    true => files(&path),
+                    false => usize::from(is_chunk(&path)),
+                })
                 .sum()
+        }
+        fn is_chunk(path: &Path) -> bool {
+            let name = path.file_name().unwrap().to_string_lossy();
+            Digest::from_hex(&name).is_ok()
         }
         files(&self.folder.path().join("spool"))
     }

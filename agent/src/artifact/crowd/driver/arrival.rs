@@ -7,7 +7,8 @@ use tfleet_proto::model::swarm::ChunkNumber;
 use tracing::warn;
 
 use super::super::super::DeliveryError;
-use super::super::super::fetch::{CORRUPTED_AT_MOST, FetchError};
+use super::super::super::fetch::CORRUPTED_AT_MOST;
+use super::super::super::interruption::FetchError;
 use super::super::super::patience::Patience;
 use super::super::super::spool::RefusedFrame;
 use super::super::verification::{Verified, corrupted};

@@ -150,6 +150,15 @@ impl Artifacts for Service {
         Err(Status::unimplemented("not needed"))
     }
 
+    type FetchPatchesStream = Pin<Box<dyn Stream<Item = Result<wire::Patch, Status>> + Send>>;
+
+    async fn fetch_patches(
+        &self,
+        _: Request<wire::FetchPatchesRequest>,
+    ) -> Result<Response<Self::FetchPatchesStream>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
     type JoinStream = ReceiverStream<Result<wire::JoinResponse, Status>>;
 
     async fn join(
