@@ -38,6 +38,12 @@ pub struct Arguments {
 pub enum Only {
     /// One host, against every other way
     OneHost,
+    /// A patch release, for a host that has the one before
+    Patch,
+    /// A stream without engines, against bare TLS and a registry
+    Stream,
+    /// An agent's start with a full cache
+    ColdStart,
     /// Eight hosts behind limited links
     EightHosts,
     /// Many hosts, simulated

@@ -96,8 +96,8 @@ fn disk(folder: &Path) -> u64 {
     entries
         .map(|entry| match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => disk(&entry.path()),
-            // stat(2): blocks of 512 bytes, whatever the file system's own.
-            Ok(metadata) => metadata.blocks() * 512,
+            // stat(2): blocks of 512 bytes, whatever the file system's own. A file with several names counts once.
+            Ok(metadata) => metadata.blocks() * 512 / metadata.nlink().max(1),
             Err(_) => 0,
         })
         .sum()

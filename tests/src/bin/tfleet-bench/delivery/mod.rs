@@ -1,13 +1,17 @@
 //! tfleet's delivery against every other way to move an image, side by side in one run.
 
 mod arguments;
+mod cold_start;
 mod crowd;
 mod image;
+mod link;
 mod measure;
+mod patch;
 mod report;
 mod rounds;
 mod row;
 mod stage;
+mod stream;
 mod synthetic;
 mod table;
 mod way;
@@ -30,8 +34,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.measures(Only::OneHost) {
         rows.extend(one_host(arguments, &image)?);
     }
+    if arguments.measures(Only::Patch) {
+        rows.extend(patch::measured(arguments)?);
+    }
+    if arguments.measures(Only::Stream) {
+        rows.extend(stream::measured(arguments)?);
+    }
+    if arguments.measures(Only::ColdStart) {
+        rows.extend(cold_start::measured(arguments)?);
+    }
     if arguments.measures(Only::EightHosts) {
-        rows.extend(crowd::measured()?);
+        rows.extend(crowd::measured(arguments)?);
     }
     if arguments.measures(Only::Simulated) {
         rows.extend(row::simulated(&simulated(match arguments.small {

@@ -1,5 +1,7 @@
 //! The rows of the result: what was measured, both ways, and whether a goal is met.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 
 use super::measure::Peaks;
@@ -29,6 +31,9 @@ pub enum Part {
     First,
     Rebuild,
     Storing,
+    Patch,
+    Stream,
+    ColdStart,
     Crowd,
     Simulated,
 }
@@ -195,13 +200,9 @@ impl Measured {
 
 /// What one of our programs took at most.
 pub fn peaks(part: Part, program: &str, peaks: Peaks) -> [Row; 2] {
-    let row = |what, bytes: u64, goal| Row {
-        part,
-        what: format!("peak {what}, {program}"),
-        unit: Unit::Bytes,
-        ours: bytes as f64,
-        against: None,
+    let row = |what, of: u64, goal| Row {
         goal,
+        ..bytes(part, &format!("peak {what}, {program}"), of as f64)
     };
     [
         row("memory", peaks.memory_bytes, MEMORY),
@@ -209,7 +210,36 @@ pub fn peaks(part: Part, program: &str, peaks: Peaks) -> [Row; 2] {
     ]
 }
 
+/// A time, for itself.
+pub fn seconds(part: Part, what: &str, time: Duration) -> Row {
+    Row {
+        part,
+        what: what.to_owned(),
+        unit: Unit::Seconds,
+        ours: time.as_secs_f64(),
+        against: None,
+        goal: None,
+    }
+}
+
+/// A number of bytes, for itself.
+pub fn bytes(part: Part, what: &str, bytes: f64) -> Row {
+    Row {
+        unit: Unit::Bytes,
+        ours: bytes,
+        ..seconds(part, what, Duration::ZERO)
+    }
+}
+
 impl Row {
+    pub fn against(self, name: &'static str, value: f64, goal: Goal) -> Self {
+        Self {
+            against: Some(Against { name, value }),
+            goal: Some(goal),
+            ..self
+        }
+    }
+
     /// As its goal reads: how many times ours the other value is, or the other way round. None where one of them is nothing.
     pub fn ratio(&self) -> Option<f64> {
         let against = self.against?.value;
@@ -235,6 +265,9 @@ impl Part {
             Self::First => "one host, first delivery",
             Self::Rebuild => "one host, one package changed",
             Self::Storing => "making and storing both images",
+            Self::Patch => "one host that has TensorFlow 2.15.0, its patch release, over 1 Gb/s",
+            Self::Stream => "a stream without engines, over mutual TLS on one machine",
+            Self::ColdStart => "an agent starts",
             Self::Crowd => "eight hosts, each link limited to 120 Mb/s",
             Self::Simulated => "many hosts, simulated with the real scheduling code",
         }
@@ -265,7 +298,7 @@ impl Goal {
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
     let lower = *values.get((values.len() - 1) / 2)?;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tfleet_tests::harness::TestFleet;
 use tfleet_tests::lab::{Host, HostDescription, run};
 
+use super::super::link::{limit, limit_host, unlimit_host};
 use super::super::measure::Watch;
 use super::super::way::Registry;
 use super::Watches;
@@ -135,7 +136,7 @@ impl Hosts {
     /// From one host, at full rate.
     pub fn push(&self, release: &str) -> Result<()> {
         let host = self.host(0)?;
-        unlimit(host)?;
+        unlimit_host(host)?;
         let name = self.registry.name_of_tag(release);
         let ours = format!("tfleet/{release}:v1");
         run(host.docker().args(["tag", &ours, &name]))?;
@@ -199,28 +200,4 @@ fn image<'a>(host: &'a Value, release: &str) -> Option<&'a Value> {
             .is_some_and(|name| name.starts_with(&prefix))
     };
     images.iter().find(is_it)
-}
-
-/// Both directions.
-fn limit_host(host: &Host, rate: f64) -> Result<()> {
-    limit(&mut Command::new("tc"), host.network().cable(), rate)?;
-    limit(&mut host.command("tc"), "eth0", rate)
-}
-
-fn unlimit(host: &Host) -> Result<()> {
-    let mut to = Command::new("tc");
-    run(to.args(["qdisc", "del", "dev", host.network().cable(), "root"]))?;
-    run(host
-        .command("tc")
-        .args(["qdisc", "del", "dev", "eth0", "root"]))?;
-    Ok(())
-}
-
-fn limit(tc: &mut Command, device: &str, rate: f64) -> Result<()> {
-    let rate = format!("{}bit", (rate * 8.0).round());
-    tc.args([
-        "qdisc", "replace", "dev", device, "root", "tbf", "rate", &rate,
-    ]);
-    run(tc.args(["burst", "128kb", "latency", "50ms"]))?;
-    Ok(())
 }

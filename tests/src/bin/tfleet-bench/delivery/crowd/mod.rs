@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::arguments::Arguments;
 use super::measure::{Peaks, Watch};
-use super::row::{Against, Goal, Part, Row, Unit, peaks};
+use super::row::{self, Goal, Part, Row, peaks};
 use crate::speak::tell;
 use fleet::{HOSTS, Hosts, RATE, SLOW_SHARE};
 
-const IMAGE_BYTES: usize = 480_000_000;
-const FAULTY_IMAGE_BYTES: usize = 240_000_000;
+/// Of the image for all, and of that for a fleet with faults.
+const IMAGES_BYTES: [usize; 2] = [1_050_000_000, 480_000_000];
+const SMALL_IMAGES_BYTES: [usize; 2] = [480_000_000, 240_000_000];
 /// How often the coordinator is asked how far the hosts are.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// Nobody waits longer, whatever went wrong.
@@ -35,11 +37,15 @@ struct Times {
 }
 
 /// Measures, and gives rows.
-pub fn measured() -> Result<Vec<Row>> {
+pub fn measured(arguments: &Arguments) -> Result<Vec<Row>> {
     tell("\nStarting eight engines for hosts that fetch from each other");
     let hosts = Hosts::raise()?;
-    hosts.add_image("even", IMAGE_BYTES, 1)?;
-    hosts.add_image("faulty", FAULTY_IMAGE_BYTES, 2)?;
+    let [even_bytes, faulty_bytes] = match arguments.small {
+        true => SMALL_IMAGES_BYTES,
+        false => IMAGES_BYTES,
+    };
+    hosts.add_image("even", even_bytes, 1)?;
+    hosts.add_image("faulty", faulty_bytes, 2)?;
     hosts.limit_links()?;
     let mut rows = even(&hosts)?;
     rows.extend(faulty(&hosts)?);
@@ -65,17 +71,11 @@ fn even(hosts: &Hosts) -> Result<Vec<Row>> {
             "until all engines have the image",
             last(&times, |times| times.present)?,
         ),
-        Row {
-            part: Part::Crowd,
-            what: "sent by the coordinator".to_owned(),
-            unit: Unit::Bytes,
-            ours: sent as f64,
-            against: Some(Against {
-                name: "one compressed copy",
-                value: bytes,
-            }),
-            goal: Some(Goal::Within(1.3)),
-        },
+        row::bytes(Part::Crowd, "sent by the coordinator", sent as f64).against(
+            "one compressed copy",
+            bytes,
+            Goal::Within(1.3),
+        ),
     ];
     let (coordinator, agents) = watches.end()?;
     rows.extend(peaks(Part::Crowd, "coordinator", coordinator));
@@ -146,6 +146,8 @@ fn rollout(
     let began = Instant::now();
     hosts.begin(release)?;
     let mut times = vec![Times::default(); HOSTS];
+    // When all hosts together had so many tenths.
+    let mut tenths: Vec<String> = Vec::new();
     let waits = |times: &[Times]| {
         let living = (0..HOSTS).filter(|host| !dying.contains(host));
         living.clone().any(|host| times[host].present.is_none())
@@ -158,6 +160,10 @@ fn rollout(
         sleep(ASK_EVERY);
         let standing = hosts.standing(release)?;
         let now = began.elapsed();
+        let shares: f64 = standing.iter().map(|standing| standing.share).sum();
+        while tenths.len() < 9 && shares * 10.0 / HOSTS as f64 >= (tenths.len() + 1) as f64 {
+            tenths.push(format!("{:.1}", now.as_secs_f64()));
+        }
         for (host, standing) in standing.iter().enumerate() {
             if standing.share >= 1.0 {
                 times[host].fetched.get_or_insert(now);
@@ -168,6 +174,10 @@ fn rollout(
             seen(host, standing.share)?;
         }
     }
+    tell(&format!(
+        "  {release}: tenths of it after {} s",
+        tenths.join(" ")
+    ));
     let shown: Vec<String> = times
         .iter()
         .map(|times| {
@@ -191,24 +201,7 @@ fn last(times: &[Times], of: fn(&Times) -> Option<Duration>) -> Result<Duration>
 }
 
 fn seconds(what: &str, time: Duration) -> Row {
-    Row {
-        part: Part::Crowd,
-        what: what.to_owned(),
-        unit: Unit::Seconds,
-        ours: time.as_secs_f64(),
-        against: None,
-        goal: None,
-    }
-}
-
-impl Row {
-    fn against(self, name: &'static str, value: f64, goal: Goal) -> Self {
-        Self {
-            against: Some(Against { name, value }),
-            goal: Some(goal),
-            ..self
-        }
-    }
+    row::seconds(Part::Crowd, what, time)
 }
 
 /// The coordinator's peaks, and the highest of any agent.

@@ -89,6 +89,20 @@ impl Registry {
         format!("{}/{tag}", self.address)
     }
 
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The certificate that it shows, which nobody else signed.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+
+    pub fn pid(&self) -> Result<i32> {
+        let process = self.daemon.running().context("the registry does not run")?;
+        Ok(process.as_raw_nonzero().get())
+    }
+
     fn storage(&self) -> PathBuf {
         self.folder.join("storage")
     }
