@@ -110,7 +110,7 @@ pub(super) fn evict_until(
 ) -> Result<(), SpoolError> {
     let mut folders = folders(root)?;
     folders.retain(|folder| !served.contains(&folder.artifact));
-    folders.sort_by_key(|folder| (folder.is_usable(), folder.since));
+    folders.sort_by_cached_key(|folder| (folder.is_usable(), folder.since));
     let mut folders = VecDeque::from(folders);
     loop {
         // Anew each time: a chunk that several have counts for each in part.
