@@ -122,7 +122,10 @@ pub(super) fn evict_until(
             return Ok(());
         };
         info!(artifact = %folder.artifact.short(), "chunks that were kept for images to come are removed");
-        spool::remove_folder(&folder.path)?;
+        // It may have been taken up again.
+        if spool::finished_at(&folder.path).is_some() {
+            spool::remove_folder(&folder.path)?;
+        }
     }
 }
 

@@ -99,17 +99,13 @@ impl Spool {
 
     /// Whether its content seems to be there, in whatever frame.
     pub fn has_content(&self, chunk: &Chunk) -> bool {
-        self.has(chunk) || self.own_path(chunk).exists()
+        let own = || fs::metadata(self.own_path(chunk));
+        self.has(chunk) || own().is_ok_and(|found| found.len() > 0)
     }
 
     /// The content of a chunk, if it is there. One that is damaged is removed, and then it is not.
     pub fn read(&self, chunk: &Chunk) -> Result<Option<Bytes>, SpoolError> {
-        let held = self
-            .made()
-            .iter()
-            .find(|(digest, _)| *digest == chunk.digest)
-            .cloned();
-        if let Some((_, content)) = held {
+        if let Some(content) = self.take_made(chunk) {
             return Ok(Some(content));
         }
         match Self::read_frame(&self.path(chunk), chunk)? {
@@ -169,6 +165,15 @@ impl Spool {
             .or_else(|_| fs::read(self.own_path(chunk)))
             .ok()?;
         zstd::bulk::decompress(&frame, usize::try_from(chunk.content_bytes).ok()?).ok()
+    }
+
+    /// The content, if it is one of those that were made last, once.
+    fn take_made(&self, chunk: &Chunk) -> Option<Bytes> {
+        let mut made = self.made();
+        let place = made
+            .iter()
+            .position(|(digest, _)| *digest == chunk.digest)?;
+        made.remove(place).map(|(_, content)| content)
     }
 
     fn made(&self) -> MutexGuard<'_, VecDeque<(Digest, Bytes)>> {

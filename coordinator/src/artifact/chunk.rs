@@ -132,12 +132,10 @@ pub fn verify(folder: &Path, chunk: &Chunk) -> Result<(), StoreError> {
     }
 }
 
-/// What the chunk's file is like now.
-pub fn state(folder: &Path, chunk: &Chunk) -> Result<FileState, StoreError> {
-    let path = folder.join(chunk.digest.hex());
-    let file = open(&path, chunk)?;
-    let metadata = file.metadata().map_err(StoreError::io("read", &path))?;
-    Ok(FileState::from(&metadata))
+/// What the chunk's file is like now. None if it is not there, or not as long as its index says.
+pub fn state(folder: &Path, chunk: &Chunk) -> Option<FileState> {
+    let metadata = fs::metadata(folder.join(chunk.digest.hex())).ok()?;
+    (metadata.len() == file_bytes(chunk)).then(|| FileState::from(&metadata))
 }
 
 /// Whether the chunk's file is there with its length. Says nothing about its bytes.

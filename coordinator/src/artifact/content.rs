@@ -34,27 +34,33 @@ impl<'a> LayerContent<'a> {
 }
 
 impl Artifacts {
-    /// Proves that the zstd frame of a stored chunk is the one that was written, unless that was done a short while ago. A
-    /// chunk that is damaged loses its name (its file becomes `HEX.damaged`), so that it is stored anew the next time that
-    /// its content comes.
+    /// Proves that the zstd frame of a stored chunk is the one that was written. A chunk that is damaged loses its name
+    /// (its file becomes `HEX.damaged`), so that it is stored anew the next time that its content comes.
     ///
     /// # Errors
     /// [`StoreError::Chunk`] if it is not.
     pub fn verify_frame(&self, chunk: &Chunk) -> Result<(), StoreError> {
         let folder = self.chunks_folder();
         // From before, so that what is written meanwhile counts as not proven.
-        let state = chunk::state(&folder, chunk)?;
-        if self.recent.is_proven(&chunk.digest, state) {
-            return Ok(());
-        }
+        let state = chunk::state(&folder, chunk);
         let verified = chunk::verify(&folder, chunk);
-        if verified.is_ok() {
-            self.recent.note(chunk.digest, state);
-        }
-        if let Err(StoreError::Chunk { digest, .. }) = &verified {
-            chunk::set_aside(&folder, digest)?;
+        match (&verified, state) {
+            (Ok(()), Some(state)) => self.recent.note(chunk.digest, state),
+            (Err(StoreError::Chunk { digest, .. }), _) => chunk::set_aside(&folder, digest)?,
+            _ => {}
         }
         verified
+    }
+
+    /// The same, unless it was done a short while ago: for whoever verifies the content, too.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn verify_frame_lately(&self, chunk: &Chunk) -> Result<(), StoreError> {
+        match chunk::state(&self.chunks_folder(), chunk) {
+            Some(state) if self.recent.is_proven(&chunk.digest, state) => Ok(()),
+            _ => self.verify_frame(chunk),
+        }
     }
 
     /// `length` bytes of a stored chunk's zstd frame from `offset` on; verify it first.

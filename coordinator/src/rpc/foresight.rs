@@ -1,6 +1,6 @@
 //! Patches for the hosts that will get an image that has just been stored.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tfleet_proto::model::artifact::MOST_KEPT;
@@ -81,7 +81,10 @@ impl Foresight {
                 });
             }
         }
-        let like = most_like(&index, &kept);
+        let wanted: HashSet<Digest> = index.chunks().map(|chunk| chunk.digest).collect();
+        // Images with nothing in common are hardly each other's successors.
+        let like = most_like(&index, &kept)
+            .filter(|like| like.chunks().any(|chunk| wanted.contains(&chunk.digest)));
         Ok(like.and_then(|like| {
             self.patches
                 .of((artifact, &index), (like.artifact, &like.index))

@@ -117,11 +117,11 @@ impl Maker {
         }
         let (owner, chunk) = self.owners.get(&digest).ok_or(MakeError::Gone(digest))?;
         let owner = self.kept.get(*owner).ok_or(MakeError::Gone(digest))?;
-        let content = owner
-            .spool()
-            .read_unproven(chunk)
-            .ok_or(MakeError::Gone(digest))?;
-        let content = Bytes::from(content);
+        let content = match owner.spool().read_unproven(chunk) {
+            Some(content) => content.into(),
+            // What is damaged is removed, and another frame of it may be there.
+            None => owner.spool().read(chunk)?.ok_or(MakeError::Gone(digest))?,
+        };
         if self.contents.len() == CONTENTS_HELD {
             self.contents.pop_front();
         }

@@ -77,7 +77,7 @@ async fn a_host_is_told_of_what_it_lacks_and_only_what_it_can_use() {
     assert!(
         patches
             .iter()
-            .all(|patch| !patch.references.is_empty() && patch.frame.len() < 10_000)
+            .all(|patch| !patch.references.is_empty() && patch.frame.len() < 20_000)
     );
 
     let mut missing = ChunkSet::empty(3);
@@ -100,6 +100,11 @@ async fn a_host_is_told_of_what_it_lacks_and_only_what_it_can_use() {
         [true, false, false],
         "the others need what this host has not"
     );
+
+    let picky = answers_if(&artifacts, &new, &all, vec![told(&name, &all)], 1_000_000).await;
+    assert_eq!(picky.len(), 3);
+    let has_nothing = |patch: &wire::Patch| patch.references.is_empty();
+    assert!(picky.iter().all(has_nothing), "too large for this host");
 }
 
 #[tokio::test]
