@@ -4,6 +4,7 @@ use futures::TryStreamExt as _;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
+use tfleet_proto::model::swarm::ChunkNumber;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -58,7 +59,8 @@ async fn answers_if(
         kept: kept(artifacts, new.artifact, kept_artifacts).await.unwrap(),
         times_smaller,
     };
-    let stream = patches(made, asked).await.unwrap();
+    // As in the service, they outlive the stream: else nobody would seem to wait for them.
+    let stream = patches(made.clone(), asked).await.unwrap();
     stream.try_collect().await.unwrap()
 }
 
@@ -77,7 +79,7 @@ async fn a_host_is_told_of_what_it_lacks_and_only_what_it_can_use() {
     assert!(
         patches
             .iter()
-            .all(|patch| !patch.references.is_empty() && patch.frame.len() < 20_000)
+            .all(|patch| !patch.references.is_empty() && patch.frame.len() < 10_000)
     );
 
     let mut missing = ChunkSet::empty(3);
