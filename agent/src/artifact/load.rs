@@ -174,7 +174,9 @@ impl Load<'_> {
                 |_| !matches!(check(), Err(SpaceError::Short(short)) if short.is_on(&root));
             // Chunks that are here for images to come, or for others alone, make room.
             let folder = spool::root_in(&root);
-            kept::evict_until(&folder, &served(peers.as_ref()), is_enough)?;
+            if !is_enough(0) {
+                kept::evict_until(&folder, &served(peers.as_ref()), is_enough)?;
+            }
             if let (false, Some(peers)) = (is_enough(0), peers) {
                 peers.end_others(&artifact);
                 kept::evict_until(&folder, &served(Some(&peers)), is_enough)?;

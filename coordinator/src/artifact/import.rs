@@ -60,7 +60,7 @@ impl<'a> Import<'a> {
     /// If the store cannot be read.
     pub fn missing(&self, index: &ArtifactIndex) -> Result<Option<Digest>, StoreError> {
         let folder = self.store.chunks_folder();
-        for chunk in index.layers.iter().flat_map(|layer| &layer.chunks) {
+        for chunk in index.chunks() {
             if !chunk::is_there(&folder, chunk)? {
                 return Ok(Some(chunk.digest));
             }

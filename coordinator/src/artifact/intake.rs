@@ -122,7 +122,7 @@ impl<'a> Intake<'a> {
     fn make(&self, index: &ArtifactIndex) -> Result<Digest, StoreError> {
         let artifact = self.store.store_index(index)?;
         let mut state = self.store.under_way.lock();
-        for chunk in index.layers.iter().flat_map(|layer| &layer.chunks) {
+        for chunk in index.chunks() {
             if let Some(claim) = state.claims.get_mut(&chunk.digest) {
                 claim.is_new = false;
             }

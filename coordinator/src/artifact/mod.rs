@@ -195,7 +195,7 @@ impl Artifacts {
             Err(error) => return Err(error),
         };
         let folder = self.chunks_folder();
-        for chunk in index.layers.iter().flat_map(|layer| &layer.chunks) {
+        for chunk in index.chunks() {
             if !chunk::is_there(&folder, chunk)? {
                 return Ok(None);
             }
@@ -250,7 +250,7 @@ impl Artifacts {
         let mut wanted = HashSet::new();
         for (digest, _) in self.files(&self.indexes_folder())? {
             if let Some(index) = self.index(&digest)? {
-                let chunks = index.layers.iter().flat_map(|layer| &layer.chunks);
+                let chunks = index.chunks();
                 wanted.extend(chunks.map(|chunk| chunk.digest));
             }
         }

@@ -130,7 +130,7 @@ impl Contents {
         }
         let text = Source::Text(index.canonical_json());
         self.entries.insert((Kind::Index, artifact), text);
-        for chunk in index.layers.iter().flat_map(|layer| &layer.chunks) {
+        for chunk in index.chunks() {
             if !of.have.has(Kind::Chunk, &chunk.digest) {
                 let key = (Kind::Chunk, chunk.digest);
                 self.entries.insert(key, Source::Chunk(*chunk));

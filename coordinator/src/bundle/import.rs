@@ -118,7 +118,7 @@ impl Incoming<'_> {
                 let content = reader.content(header)?;
                 let index = ArtifactIndex::from_canonical_json(&content)
                     .map_err(|error| unreadable("index", error.to_string()))?;
-                let chunks = index.layers.iter().flat_map(|layer| &layer.chunks);
+                let chunks = index.chunks();
                 self.wanted
                     .extend(chunks.map(|chunk| (chunk.digest, *chunk)));
                 self.indexes.insert(name, index);

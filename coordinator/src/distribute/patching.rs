@@ -6,13 +6,13 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt as _, stream};
 use tfleet_proto::model::artifact::{ArtifactIndex, MOST_KEPT};
 use tfleet_proto::model::digest::Digest;
-use tfleet_proto::model::swarm::{ChunkNumber, ChunkSet};
+use tfleet_proto::model::swarm::ChunkSet;
 use tfleet_proto::wire;
 use tonic::Status;
 
 use super::blocking;
 use crate::artifact::Artifacts;
-use crate::patch::{Kept, Patch, PatchSet, Patches, most_like};
+use crate::patch::{Kept, Patch, PatchSet, Patches, chunks_in, most_like};
 
 /// What a host has of other artifacts that are stored here, but for the artifact itself.
 pub(super) async fn kept(
@@ -103,10 +103,8 @@ fn wanted(patches: &Patches, asked: &Asked) -> Option<Found> {
     let count = u32::try_from(asked.index.chunks().count()).unwrap_or(u32::MAX);
     let missing = ChunkSet::from_bytes(&asked.missing, count);
     // A chunk may be there more than once, and have one of its numbers in a layer that the host has.
-    let missing: HashSet<Digest> = (0..)
-        .zip(asked.index.chunks())
-        .filter(|(number, _)| missing.contains(ChunkNumber(*number)))
-        .map(|(_, chunk)| chunk.digest)
+    let missing: HashSet<Digest> = chunks_in(&asked.index, &missing)
+        .map(|chunk| chunk.digest)
         .collect();
     let wanted = set
         .chunks()

@@ -71,11 +71,19 @@ pub struct Kept {
 impl Kept {
     /// Those that are kept.
     pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
-        let chunks = (0..).zip(self.index.chunks());
-        chunks
-            .filter(|(number, _)| self.chunks.contains(ChunkNumber(*number)))
-            .map(|(_, chunk)| chunk)
+        chunks_in(&self.index, &self.chunks)
     }
+}
+
+/// The chunks of an artifact whose numbers over all layers are in the set.
+pub fn chunks_in<'a>(
+    index: &'a ArtifactIndex,
+    numbers: &'a ChunkSet,
+) -> impl Iterator<Item = &'a Chunk> {
+    (0..)
+        .zip(index.chunks())
+        .filter(|(number, _)| numbers.contains(ChunkNumber(*number)))
+        .map(|(_, chunk)| chunk)
 }
 
 /// Of what a host keeps, that which is most like the artifact: whose chunks are the most of its content. The first of

@@ -165,11 +165,7 @@ impl Transfers {
 
 impl Transfer {
     fn new(artifact: Digest, index: &ArtifactIndex) -> Self {
-        let chunks: Vec<Chunk> = index
-            .layers
-            .iter()
-            .flat_map(|layer| layer.chunks.iter().copied())
-            .collect();
+        let chunks: Vec<Chunk> = index.chunks().copied().collect();
         Self {
             artifact,
             state: Mutex::new(State {

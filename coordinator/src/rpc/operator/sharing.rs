@@ -82,7 +82,7 @@ fn shared(indexes: &BTreeMap<Digest, ArtifactIndex>) -> BTreeMap<Digest, Shared>
 }
 
 fn chunks(index: &ArtifactIndex) -> impl Iterator<Item = &Chunk> {
-    index.layers.iter().flat_map(|layer| &layer.chunks)
+    index.chunks()
 }
 
 #[cfg(test)]
